@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Records carry CLOCK_MONOTONIC; spans carry Unix time. Nanoseconds throughout. */
+#pragma once
+#include <stdint.h>
+#include <time.h>
+
+#define NS_PER_SEC 1000000000ull
+#define NS_PER_MS  1000000ull
+
+static inline uint64_t clock_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static inline uint64_t clock_monotonic(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+/* What to add to a monotonic time to get Unix time, now. */
+static inline uint64_t clock_unix_offset(void)
+{
+	uint64_t before = clock_monotonic();
+	uint64_t unix_ns = clock_ns(CLOCK_REALTIME);
+	uint64_t after = clock_monotonic();
+
+	return unix_ns - (before + (after - before) / 2);
+}

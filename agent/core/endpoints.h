@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two ends of a TCP connection as the traced process sees them. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ADDR_LEN      16 /* IPv4 in its v4-mapped form (RFC 4291, 2.5.5.2) */
+#define ADDR_TEXT_LEN 46 /* INET6_ADDRSTRLEN */
+
+struct endpoints {
+	uint8_t local_addr[ADDR_LEN];
+	uint8_t remote_addr[ADDR_LEN];
+	uint16_t local_port; /* host byte order */
+	uint16_t remote_port;
+	uint32_t netns; /* inode number of the network namespace */
+};
+
+bool addr_is_v4(const uint8_t addr[static ADDR_LEN]);
+bool addr_is_loopback(const uint8_t addr[static ADDR_LEN]);
+
+/* Dotted quad for v4-mapped addresses, RFC 5952 otherwise; NUL-terminated. */
+void addr_text(const uint8_t addr[static ADDR_LEN], char ret_text[static ADDR_TEXT_LEN]);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request and its reply on one end of one connection, from the request's first byte until the
+ * exchange is over. Lives in a fixed pool (see exchange_pool); strings live inside the exchange.
+ */
+#pragma once
+#include "core/endpoints.h"
+#include "core/slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct conn;
+struct trace_node;
+
+enum role { ROLE_UNKNOWN, ROLE_SERVER, ROLE_CLIENT };
+
+/* How an exchange ended. */
+enum exchange_end {
+	END_OPEN,     /* it has not */
+	END_PAIRED,   /* with a whole reply */
+	END_CLOSED,   /* the peer closed before the reply was whole */
+	END_ABORTED,  /* this end closed before the reply was whole */
+	END_RESET,    /* ECONNRESET, EPIPE */
+	END_REFUSED,  /* connect: ECONNREFUSED */
+	END_TIMEOUT,  /* ETIMEDOUT; or the connect was given up */
+	END_UNREACHABLE, /* connect: any other errno */
+	END_HOLE,     /* its reply fell into lost bytes */
+	END_BAD,      /* the reply was malformed */
+	END_EVICTED,  /* the connection was forgotten, its table was full */
+	END_SHUTDOWN, /* weft stopped */
+};
+
+enum exchange_kind {
+	EXCHANGE_HTTP,
+	EXCHANGE_CONNECT, /* a connect() that failed: no message was sent */
+};
+
+/* A header field as it stood on the wire, OWS trimmed, folding replaced by spaces. */
+struct field {
+	struct slice name;
+	struct slice value;
+};
+
+struct http_call {
+	struct slice method;      /* as sent */
+	struct slice target;      /* as sent (RFC 9112, 3.2), perhaps cut */
+	struct slice host;        /* Host, or the authority of an absolute-form target */
+	struct slice user_agent;
+	struct slice traceparent; /* empty if there was none or more than one */
+	struct slice tracestate;
+	struct slice forwarded_for; /* first X-Forwarded-For element, else Forwarded for= */
+	uint8_t request_minor;    /* HTTP/1.minor */
+	uint8_t reply_minor;
+	uint16_t status;          /* of the final reply, 0 if none */
+	uint64_t request_body;    /* bytes on the wire after the head, as far as known */
+	uint64_t reply_body;
+	bool tunnelled;           /* 101, or 2xx to CONNECT: the connection left HTTP */
+};
+
+#define EXCHANGE_TEXT 2048
+#define EXCHANGE_KEPT 8
+
+struct exchange {
+	/* set by whoever opens it */
+	enum exchange_kind kind;
+	enum role role;
+	struct conn *conn;
+	const struct endpoints *ends;
+	uint32_t pid;
+	uint64_t connect_ns; /* client: when the connection's connect() began, if this is its first request */
+	uint32_t connect_tid;
+
+	/* set by the parser: times are CLOCK_MONOTONIC, 0 = not seen */
+	uint64_t request_start_ns; /* record with the first byte */
+	uint64_t request_end_ns;   /* record with the last byte */
+	uint64_t reply_start_ns;   /* record with the first byte of the final reply */
+	uint64_t reply_end_ns;     /* record with the last byte seen */
+	uint64_t request_pos;      /* stream position of the first byte: low 32 bits are the TCP number */
+	uint32_t request_tid;      /* thread that moved the head's last byte */
+	uint32_t reply_tid;        /* thread that moved the reply's last byte */
+	enum exchange_end end;
+	int error;                 /* errno behind END_RESET..END_UNREACHABLE, else 0 */
+	struct http_call http;
+
+	/* headers kept by configuration: index into the list of names, and the value */
+	uint8_t kept_requests, kept_replies;
+	struct {
+		uint8_t name;
+		struct slice value;
+	} kept_request[EXCHANGE_KEPT], kept_reply[EXCHANGE_KEPT];
+
+	/* owned by the trace stage */
+	struct trace_node *node;
+
+	struct exchange *next; /* pool's free list, or the parser's queue */
+	uint32_t text_used;
+	char text[EXCHANGE_TEXT];
+};
+
+/* Copies into the exchange's text and gives the copy; cut (and *cut set) where it does not fit. */
+struct slice exchange_keep(struct exchange *ex, struct slice s, bool *ret_cut);
+
+/* A fixed number of exchanges; the most recently returned is handed out first, so that a quiet
+ * agent touches few pages. */
+struct exchange_pool;
+int exchange_pool_new(unsigned capacity, struct exchange_pool **ret_pool);
+void exchange_pool_free(struct exchange_pool *pool);
+/* All fields but text zeroed; NULL when every one is in use. */
+struct exchange *exchange_take(struct exchange_pool *pool);
+void exchange_give(struct exchange_pool *pool, struct exchange *ex);
+unsigned exchange_pool_used(const struct exchange_pool *pool);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 OR BSD-2-Clause */
+/*
+ * How many bytes of a connection the agent still wants. A turn is what one side sends between two
+ * sends of the other; each turn's first bytes are copied, the rest is counted.
+ *
+ * The agent answers through a table of slots, mapped into both sides: slot[conn & mask]. A slot
+ * speaks for a connection only while its tag holds that connection's number, so that a collision
+ * costs bytes, never correctness.
+ */
+#pragma once
+#include "record.h"
+
+#define WEFT_TURN_BYTES    (16u * 1024 + 512) /* a header block of 16 KiB and its first line */
+#define WEFT_CAPTURE_BYTES (16u * 1024)       /* most bytes that one record carries */
+#define WEFT_SMALL_BYTES   64u                /* past the budget, shorter calls are copied whole */
+#define WEFT_TAIL_BYTES    8u                 /* past the budget, the end of longer ones */
+
+#define WEFT_WANT_SLOTS 16384u /* a power of two */
+
+enum weft_want {
+	WEFT_WANT_HEADS = 0,  /* the default: the head of each turn */
+	WEFT_WANT_COUNTS = 1, /* no bytes, but still a record a call */
+	WEFT_WANT_NOTHING = 2, /* no records but the close */
+};
+
+struct weft_want_slot {
+	uint64_t tag; /* connection number */
+	uint64_t want; /* enum weft_want */
+};

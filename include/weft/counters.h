@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the BPF programs count, one slot each in a per-CPU array. The books:
+ *   seen = filtered + unwanted + emitted + lost_full + lost_map
+ */
+#pragma once
+
+/* X(identifier, name in the metrics, help) */
+#define WEFT_KERNEL_COUNTERS(X)                                                                    \
+	X(SEEN, "seen", "socket calls that moved bytes, before any filter")                        \
+	X(FILTERED, "filtered", "of processes or connections that are not traced")                 \
+	X(UNWANTED, "unwanted", "of connections whose bytes are not understood")                   \
+	X(EMITTED, "emitted", "records of socket calls handed to the agent")                       \
+	X(LOST_FULL, "lost_full", "records lost: the ring buffer was full")                        \
+	X(LOST_MAP, "lost_map", "calls lost: the connection table was full")                       \
+	X(LIFE_EMITTED, "life_emitted", "records about sockets and processes handed to the agent") \
+	X(LIFE_LOST, "life_lost", "records about sockets and processes lost: ring buffer full")    \
+	X(NO_COPY_FILE, "no_copy_file", "calls whose bytes came from a file or a pipe")            \
+	X(NO_COPY_COMPAT, "no_copy_compat", "calls of 32-bit processes")                           \
+	X(NO_COPY_URING, "no_copy_uring", "calls through io_uring or by the kernel")               \
+	X(NO_COPY_TRUNC, "no_copy_trunc", "receives that discarded their bytes (MSG_TRUNC)")       \
+	X(NO_COPY_BATCH, "no_copy_batch", "sendmmsg or recvmmsg of several messages")              \
+	X(NO_COPY_FAULT, "no_copy_fault", "buffers that could not be read")                        \
+	X(SKIPPED_PEEK, "skipped_peek", "receives that left the bytes in place (MSG_PEEK)")        \
+	X(SKIPPED_OOB, "skipped_oob", "out-of-band receives")                                      \
+	X(UNNUMBERED, "unnumbered", "calls on kTLS, sockmap or MPTCP sockets")                     \
+	X(COALESCED, "coalesced", "calls past the budget, merged into a later record")
+
+enum weft_kernel_counter {
+#define X(id, name, help) WEFT_COUNT_##id,
+	WEFT_KERNEL_COUNTERS(X)
+#undef X
+		WEFT_COUNT_MAX,
+};
