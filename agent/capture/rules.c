@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/rules.h"
+#include "core/cleanup.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <stdio.h>
+
+#define PID_LIMIT (1u << 22) /* PID_MAX_LIMIT of 64-bit kernels */
+
+static const char *const kind_names[] = {
+	[RULE_EXE] = "exe",
+	[RULE_PID] = "pid",
+	[RULE_PORT] = "port",
+	[RULE_CGROUP] = "cgroup",
+};
+
+const char *rule_kind_name(enum rule_kind kind)
+{
+	return kind_names[kind];
+}
+
+static int parse_number(struct rule *rule, struct slice value, uint64_t max,
+	char ret_error[static RULE_ERROR_BYTES])
+{
+	uint64_t number;
+
+	if (slice_u64(value, &number) < 0 || number < 1 || number > max) {
+		snprintf(ret_error, RULE_ERROR_BYTES, "%s: \"%.*s\" is not a number from 1 to %u",
+			kind_names[rule->kind], (int)(value.len < 64 ? value.len : 64), value.ptr,
+			(unsigned)max);
+		return -EINVAL;
+	}
+	rule->number = (uint32_t)number;
+	return 0;
+}
+
+static int parse_glob(
+	struct rule *rule, struct slice value, char ret_error[static RULE_ERROR_BYTES])
+{
+	const char *kind = kind_names[rule->kind];
+
+	if (!value.len) {
+		snprintf(ret_error, RULE_ERROR_BYTES, "%s: is empty", kind);
+		return -EINVAL;
+	}
+	if (value.len >= RULE_TEXT || memchr(value.ptr, '\0', value.len)) {
+		snprintf(ret_error, RULE_ERROR_BYTES, "%s: is longer than %d bytes", kind,
+			RULE_TEXT - 1);
+		return -EINVAL;
+	}
+	if (rule->kind == RULE_CGROUP && value.ptr[0] != '/' && value.ptr[0] != '*') {
+		snprintf(ret_error, RULE_ERROR_BYTES,
+			"cgroup: \"%.*s\" does not start with / (the path below the cgroup v2 "
+			"mount)",
+			(int)(value.len < 64 ? value.len : 64), value.ptr);
+		return -EINVAL;
+	}
+	memcpy(rule->text, value.ptr, value.len);
+	return 0;
+}
+
+int rule_parse(struct slice text, bool exclude, struct rule *ret_rule,
+	char ret_error[static RULE_ERROR_BYTES])
+{
+	struct rule rule = {.exclude = exclude};
+	struct slice value = slice_trim(text);
+	struct slice kind = slice_trim(slice_cut(&value, '='));
+	size_t i;
+	int r;
+
+	value = slice_trim(value);
+	for (i = 0; i < ARRAY_SIZE(kind_names); i++)
+		if (slice_eq(kind, slice_str(kind_names[i])))
+			break;
+	if (i == ARRAY_SIZE(kind_names)) {
+		snprintf(ret_error, RULE_ERROR_BYTES,
+			"\"%.*s\" is not exe=GLOB, pid=N, port=N or cgroup=GLOB",
+			(int)(text.len < 64 ? text.len : 64), text.len ? text.ptr : "");
+		return -EINVAL;
+	}
+	rule.kind = (enum rule_kind)i;
+	switch (rule.kind) {
+	case RULE_PID:
+		r = parse_number(&rule, value, PID_LIMIT, ret_error);
+		break;
+	case RULE_PORT:
+		r = parse_number(&rule, value, UINT16_MAX, ret_error);
+		break;
+	default:
+		r = parse_glob(&rule, value, ret_error);
+	}
+	if (r < 0)
+		return r;
+	*ret_rule = rule;
+	return 0;
+}
+
+void rule_text(const struct rule *rule, char *ret_text, size_t cap)
+{
+	if (rule->kind == RULE_PID || rule->kind == RULE_PORT)
+		snprintf(ret_text, cap, "%s=%u", kind_names[rule->kind], rule->number);
+	else
+		snprintf(ret_text, cap, "%s=%s", kind_names[rule->kind], rule->text);
+}
+
+bool rules_have_include(const struct rules *rules)
+{
+	for (unsigned i = 0; i < rules->n; i++)
+		if (!rules->v[i].exclude)
+			return true;
+	return false;
+}
+
+/* A replaced binary keeps running under its old name with this behind it. */
+static bool match_exe(const char *glob, const char *exe)
+{
+	static const char deleted[] = " (deleted)";
+	size_t len = strlen(exe);
+	char path[PATH_MAX];
+	const char *base;
+
+	if (len >= sizeof(path))
+		return false;
+	memcpy(path, exe, len + 1);
+	if (len > sizeof(deleted) - 1 && strcmp(path + len - (sizeof(deleted) - 1), deleted) == 0)
+		path[len - (sizeof(deleted) - 1)] = '\0';
+	base = strrchr(path, '/');
+	return fnmatch(glob, base && !strchr(glob, '/') ? base + 1 : path, 0) == 0;
+}
+
+static bool match_process(const struct rule *rule, const struct rule_subject *subject)
+{
+	switch (rule->kind) {
+	case RULE_EXE:
+		return subject->exe && match_exe(rule->text, subject->exe);
+	case RULE_PID:
+		return rule->number == subject->pid;
+	case RULE_CGROUP:
+		return subject->cgroup &&
+		       (strcmp(rule->text, "/") == 0 ||
+			       fnmatch(rule->text, subject->cgroup, FNM_LEADING_DIR) == 0);
+	case RULE_PORT:
+		break;
+	}
+	return false;
+}
+
+static enum rules_verdict verdict_of(const struct rule *rule)
+{
+	return rule->exclude ? RULES_EXCLUDE : RULES_INCLUDE;
+}
+
+enum rules_verdict rules_match_process(
+	const struct rules *rules, const struct rule_subject *subject)
+{
+	enum rules_verdict verdict = RULES_SILENT;
+
+	for (unsigned i = 0; i < rules->n; i++)
+		if (verdict_of(&rules->v[i]) > verdict && match_process(&rules->v[i], subject))
+			verdict = verdict_of(&rules->v[i]);
+	return verdict;
+}
+
+enum rules_verdict rules_match_port(const struct rules *rules, uint16_t port)
+{
+	enum rules_verdict verdict = RULES_SILENT;
+
+	for (unsigned i = 0; i < rules->n; i++)
+		if (rules->v[i].kind == RULE_PORT && rules->v[i].number == port &&
+			verdict_of(&rules->v[i]) > verdict)
+			verdict = verdict_of(&rules->v[i]);
+	return verdict;
+}
