@@ -207,10 +207,10 @@ class Weft(Child):
     def __init__(self, args, cpus, log, sink):
         self.port = free_port()
         argv = [str(args.build / "agent/weft"), "run", "--hooks", args.hooks,
-                "--include", f"cgroup=/{CGROUP}", "--exporter", "otlp",
-                "--otlp-endpoint", f"http://127.0.0.1:{sink.port}", "--listen", f"127.0.0.1:{self.port}"]
+                "--include", f"cgroup=/{CGROUP}", "--exporters", "otlp",
+                "--listen", f"127.0.0.1:{self.port}"]
         env = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "WEFT_"))}
-        self.argv = argv
+        env["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{sink.port}"
         self.started = time.monotonic()
         super().__init__(argv + args.weft_args, cpus=cpus, log=log, stdin=subprocess.DEVNULL,
                          stdout=subprocess.DEVNULL, env=env)

@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds weft and runs its tests; the last line says how many passed, failed and were skipped.
+
+Without an option: unit tests, the same under the address and undefined behaviour sanitizers, fuzzers
+for a fixed number of runs, formatting, checks of the tree, and live tests with real servers.
+In CI (CI=true) warnings are errors, and a skipped live test is a failure.
+"""
+import argparse
+import fnmatch
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+ASAN = ROOT / "build-asan"
+FUZZ = ROOT / "build-fuzz"
+REPORTS = BUILD / "reports"
+IN_CI = os.environ.get("CI", "") not in ("", "false", "0")
+
+FUZZ_RUNS = 200000
+FUZZ_SECONDS = 120  # a bound for slow machines, all fuzzers together
+FORMAT_VERSION = 14  # another clang-format lays out some lines differently
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+}
+TIDY = ("agent", "tests/bench")
+
+passed, failed, skipped = [], [], []
+
+
+class Result:
+    def __init__(self, name, state, why="", log=None):
+        self.name, self.state, self.why, self.log = name, state, why, log
+
+
+def relative(path):
+    return os.path.relpath(path, ROOT)
+
+
+def run(argv, log, env=None, timeout=1200, cwd=ROOT):
+    """The exit status; output goes to the log. 124: it took too long and was ended."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as out:
+        out.write(("$ " + shlex.join(map(str, argv)) + "\n").encode())
+        out.flush()
+        try:
+            return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                                  cwd=cwd, timeout=timeout, env={**os.environ, **(env or {})}).returncode
+        except subprocess.TimeoutExpired:
+            out.write(f"\nended after {timeout} s\n".encode())
+            return 124
+        except OSError as e:
+            out.write(f"{e}\n".encode())
+            return 127
+
+
+def tail(log, lines=25):
+    text = log.read_text(errors="replace").splitlines()
+    return "\n".join("    | " + line for line in text[-lines:])
+
+
+def suite(title, results, seconds):
+    """Prints a suite's line and the details of what did not pass."""
+    by_state = {"passed": passed, "failed": failed, "skipped": skipped}
+    counts = {state: 0 for state in by_state}
+    for r in results:
+        by_state[r.state].append(r)
+        counts[r.state] += 1
+    said = ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "nothing to run"
+    print(f"{title:<14} {said:<40} {seconds:7.1f} s", flush=True)
+    for r in results:
+        if r.state != "passed":
+            print(f"  {r.state.upper()} {r.name}" + (f": {r.why}" if r.why else ""))
+        if r.state == "failed" and r.log:
+            print(f"    log: {relative(r.log)}")
+
+
+def timed(title, function, *args):
+    start = time.monotonic()
+    results = function(*args)
+    suite(title, results, time.monotonic() - start)
+    return results
+
+
+def is_wanted(name, only):
+    return not only or only in name or fnmatch.fnmatch(name, only)
+
+
+# Building
+
+def build(directory, setup_args=(), env=None, targets=()):
+    """None, or the failed result."""
+    log = REPORTS / f"{directory.name}.log"
+    if not (directory / "build.ninja").exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        if run(["meson", "setup", directory, *setup_args], log, env):
+            REPORTS.mkdir(parents=True, exist_ok=True)
+            return Result(f"build {directory.name}", "failed", "meson setup", log)
+    if run(["ninja", "-C", directory, *targets], log):
+        return Result(f"build {directory.name}", "failed", "does not build\n" + tail(log), log)
+    return None
+
+
+def strict():
+    return ["-Dwerror=true"] if IN_CI else []
+
+
+def build_suite(args):
+    log = REPORTS / "setup.log"
+    if not (BUILD / "build.ninja").exists():
+        # The reports live below the build directory, which meson wants to make itself.
+        first = ROOT / "build.setup.log"
+        status = run(["meson", "setup", BUILD, *strict()], first)
+        if BUILD.is_dir():
+            REPORTS.mkdir(exist_ok=True)
+            first.replace(log)
+        if status:
+            return [Result("build", "failed", "meson setup", log if log.exists() else first)]
+    broken = build(BUILD)
+    return [broken] if broken else [Result("build", "passed")]
+
+
+# Unit tests
+
+def meson_tests(directory):
+    out = subprocess.run(["meson", "introspect", "--tests", directory], capture_output=True, cwd=ROOT)
+    return json.loads(out.stdout) if out.returncode == 0 else []
+
+
+def criterion_results(program, xml, log, status, only):
+    reasons = dict(re.findall(r"\[SKIP\] (\S+?::\S+?): (.+)", log.read_text(errors="replace")))
+    results = []
+    try:
+        tree = ET.parse(xml).getroot()
+    except (OSError, ET.ParseError):
+        return [Result(program, "failed", f"exit status {status}, no report\n" + tail(log), log)]
+    for group in tree.iter("testsuite"):
+        for case in group.iter("testcase"):
+            name = f"{program}.{group.get('name')}.{case.get('name')}"
+            state = case.get("status")
+            if only and state == "SKIPPED":
+                continue
+            if state == "PASSED":
+                results.append(Result(name, "passed"))
+            elif state == "SKIPPED":
+                why = reasons.get(f"{group.get('name')}::{case.get('name')}", "no reason given")
+                results.append(Result(name, "skipped", why))
+            else:
+                said = " ".join((e.get("message") or "") + " " + (e.text or "").strip() for e in case)
+                results.append(Result(name, "failed", said.strip(), log))
+    if status and not any(r.state == "failed" for r in results):
+        results.append(Result(program, "failed", f"exit status {status}\n" + tail(log), log))
+    return results
+
+
+def unit_suite(args, directory, label, env=None):
+    results = []
+    for test in meson_tests(directory):
+        name = f"{label}.{test['name'].split(':')[-1]}"
+        log = REPORTS / label / f"{test['name'].replace(':', '-')}.log"
+        xml = log.with_suffix(".xml")
+        xml.unlink(missing_ok=True)
+        xml.parent.mkdir(parents=True, exist_ok=True)
+        is_criterion = any(s.split(":")[-1] == "unit" for s in test["suite"])
+        only = args.only
+        if only and is_wanted(name, only):
+            only = None
+        elif only and not is_criterion:
+            continue
+        argv = list(test["cmd"])
+        if is_criterion:
+            argv += [f"--xml={xml}", "--ascii", "--timeout", "60"]
+            if only:
+                argv += ["--filter", f"*{only}*"]
+        full_env = {**(env or {}), **(test["env"] if isinstance(test["env"], dict) else {})}
+        status = run(argv, log, full_env, max(300, test["timeout"]), test["workdir"] or ROOT)
+        if is_criterion:
+            results += criterion_results(name, xml, log, status, only)
+        elif status == 77:
+            results.append(Result(name, "skipped", tail(log, 1).strip(" |")))
+        else:
+            results.append(Result(name, "failed" if status else "passed",
+                                  f"exit status {status}" if status else "", log))
+    return results
+
+
+def sanitized_suite(args):
+    broken = build(ASAN, [*strict(), "-Db_sanitize=address,undefined", "-Db_lundef=false"])
+    return [broken] if broken else unit_suite(args, ASAN, "sanitized", SANITIZERS)
+
+
+# Fuzzers
+
+def fuzz_suite(args):
+    if not shutil.which("clang"):
+        return [Result("fuzz", "skipped", "clang is not installed")]
+    broken = build(FUZZ, strict(), {"CC": "clang"})
+    if broken:
+        return [broken]
+    out = subprocess.run(["meson", "introspect", "--targets", FUZZ], capture_output=True, cwd=ROOT)
+    programs = [t["filename"][0] for t in json.loads(out.stdout or b"[]")
+                if t["type"] == "executable" and "/tests/fuzz/" in t["defined_in"]]
+    results = []
+    for program in programs:
+        name = pathlib.Path(program).name
+        if not is_wanted(f"fuzz.{name}", args.only):
+            continue
+        log = REPORTS / "fuzz" / f"{name}.log"
+        found = REPORTS / "fuzz" / f"{name}.found"
+        shutil.rmtree(found, ignore_errors=True)
+        found.mkdir(parents=True)
+        noun = name.removeprefix("fuzz_")
+        seeds = [p for p in (ROOT / "tests/fuzz/corpus" / noun, ROOT / "tests/fuzz/corpus" / name) if p.is_dir()]
+        status = run([program, f"-runs={FUZZ_RUNS}", f"-max_total_time={FUZZ_SECONDS // len(programs)}",
+                      "-seed=1", "-timeout=10", "-rss_limit_mb=1024", f"-artifact_prefix={found}/",
+                      found, *seeds], log, SANITIZERS, 600)
+        results.append(Result(f"fuzz.{name}", "failed" if status else "passed",
+                              tail(log) if status else "", log))
+    return results
+
+
+# Formatting, linters and checks of the tree
+
+def sources(*suffixes):
+    out = subprocess.run(["git", "ls-files", "-z", "--", *(f"*{s}" for s in suffixes)],
+                         capture_output=True, cwd=ROOT, check=True)
+    return [p for p in out.stdout.decode().split("\0") if p and (ROOT / p).exists()]
+
+
+def format_suite(args):
+    tool = shutil.which(f"clang-format-{FORMAT_VERSION}") or shutil.which("clang-format")
+    if not tool:
+        return [Result("format", "skipped", "clang-format is not installed")]
+    version = subprocess.run([tool, "--version"], capture_output=True, text=True).stdout
+    major = int(re.search(r"version (\d+)", version).group(1))
+    if major != FORMAT_VERSION:
+        return [Result("format", "skipped", f"the layout is clang-format {FORMAT_VERSION}'s, this is {major}")]
+    results = []
+    for path in sources(".c", ".h"):
+        log = REPORTS / "format" / (path.replace("/", "-") + ".log")
+        status = run([tool, "--dry-run", "-Werror", path], log)
+        results.append(Result(f"format.{path}", "failed" if status else "passed",
+                              f"run clang-format -i {path}" if status else "", log))
+    return results
+
+
+def lint_suite(args):
+    results = []
+    if not shutil.which("clang-tidy"):
+        results.append(Result("clang-tidy", "skipped", "clang-tidy is not installed"))
+    else:
+        # clang's own compile commands: gcc's flags are unknown to it
+        broken = build(FUZZ, strict(), {"CC": "clang"})
+        if broken:
+            return [broken]
+        for path in sources(".c"):
+            if not path.startswith(TIDY) or path.endswith(".bpf.c"):
+                continue
+            log = REPORTS / "tidy" / (path.replace("/", "-") + ".log")
+            status = run(["clang-tidy", "--quiet", "-p", FUZZ, path], log)
+            results.append(Result(f"clang-tidy.{path}", "failed" if status else "passed",
+                                  "\n" + tail(log) if status else "", log))
+    if not shutil.which("cppcheck"):
+        results.append(Result("cppcheck", "skipped", "cppcheck is not installed"))
+    else:
+        log = REPORTS / "cppcheck.log"
+        status = run(["cppcheck", "-j2", "--quiet", "--std=c11", "--enable=warning,performance,portability",
+                      "--inline-suppr", "--error-exitcode=1", "--suppress=missingIncludeSystem",
+                      "--suppressions-list=tests/check/cppcheck.txt", "-D_GNU_SOURCE", "-Iagent", "-Iinclude",
+                      "agent"], log)
+        results.append(Result("cppcheck", "failed" if status else "passed", "\n" + tail(log) if status else "", log))
+    return results
+
+
+def pytest_results(label, xml, log, status):
+    results = []
+    try:
+        tree = ET.parse(xml).getroot()
+    except (OSError, ET.ParseError):
+        return [Result(label, "failed", f"exit status {status}, no report\n" + tail(log), log)]
+    for case in tree.iter("testcase"):
+        name = f"{case.get('classname')}.{case.get('name')}".removeprefix("tests.")
+        state, why = "passed", ""
+        for child in case:
+            if child.tag in ("failure", "error"):
+                state, why = "failed", (child.get("message") or "").splitlines()[0:1]
+                why = why[0][:200] if why else ""
+            elif child.tag == "skipped" and state == "passed":
+                state, why = "skipped", child.get("message") or "no reason given"
+        results.append(Result(name, state, why, log))
+    # 5: nothing was collected, which --only may well ask for
+    if status not in (0, 1, 5) or (status == 1 and not any(r.state == "failed" for r in results)):
+        results.append(Result(label, "failed", f"pytest's exit status {status}\n" + tail(log), log))
+    return results
+
+
+def pytest_suite(args, label, python, directory, env=None, timeout=900):
+    log, xml = REPORTS / f"{label}.log", REPORTS / f"{label}.xml"
+    xml.unlink(missing_ok=True)
+    argv = [python, "-m", "pytest", "-q", "-rA", f"--rootdir={ROOT}", f"--junitxml={xml}", "-p",
+            "no:cacheprovider", directory]
+    if args.only:
+        argv += ["-k", args.only.replace("*", "")]
+    status = run(argv, log, {"PYTHONDONTWRITEBYTECODE": "1", "WEFT_BUILD": str(BUILD), **(env or {})}, timeout)
+    return pytest_results(label, xml, log, status)
+
+
+def check_suite(args):
+    return pytest_suite(args, "check", "/usr/bin/python3", "tests/check")
+
+
+# Live tests
+
+def venv():
+    """The interpreter of the live tests' environment, and why the packages are not there."""
+    directory, wanted = BUILD / "venv", ROOT / "tests/requirements.txt"
+    python = directory / "bin/python"
+    digest = hashlib.sha256(wanted.read_bytes() if wanted.exists() else b"").hexdigest()
+    stamp = directory / "requirements.sha256"
+    if not python.exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        if run(["/usr/bin/python3", "-m", "venv", "--system-site-packages", directory], REPORTS / "venv.log"):
+            return "/usr/bin/python3", "no virtual environment: is python3-venv installed?"
+    if not stamp.exists() or stamp.read_text() != digest:
+        if wanted.exists() and run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check",
+                                    "-r", wanted], REPORTS / "venv.log"):
+            return python, f"pip could not install tests/requirements.txt, see {relative(REPORTS / 'venv.log')}"
+        stamp.write_text(digest)
+    return python, ""
+
+
+def live_suite(args):
+    if os.geteuid() != 0:
+        state = "failed" if IN_CI else "skipped"
+        return [Result("live", state, "needs root to load eBPF programs")]
+    python, why = venv()
+    env = {"WEFT_REQUIRE_LIVE": "1"} if IN_CI else {}
+    results = pytest_suite(args, "live", str(python), "tests/e2e", env, 2700)
+    if why:
+        results.append(Result("live requirements", "failed" if IN_CI else "skipped", why))
+    if IN_CI:
+        for r in results:
+            if r.state == "skipped" and re.search(r"\b(e?bpf|hooks?|kernel|root)\b", r.why, re.I):
+                r.state, r.why = "failed", f"skipped in CI: {r.why}"
+    return results
+
+
+def main():
+    p = argparse.ArgumentParser(prog="tests/run.sh", description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--unit", action="store_true", help="all but the live tests")
+    p.add_argument("--live", action="store_true", help="the live tests only")
+    p.add_argument("--lint", action="store_true", help="clang-tidy and cppcheck as well; always in CI")
+    p.add_argument("--only", metavar="PATTERN", help="only tests whose name contains or matches it")
+    args = p.parse_args()
+    both = args.unit == args.live
+
+    start = time.monotonic()
+    built = timed("build", build_suite, args)[0].state == "passed"
+    if args.unit or both:
+        if built:
+            timed("unit", unit_suite, args, BUILD, "unit")
+            timed("sanitized", sanitized_suite, args)
+            timed("fuzz", fuzz_suite, args)
+        if not args.only:
+            timed("format", format_suite, args)
+            if args.lint or IN_CI:
+                timed("lint", lint_suite, args)
+        timed("check", check_suite, args)
+    if (args.live or both) and built:
+        timed("live", live_suite, args)
+
+    if failed:
+        print("\nfailed:")
+        for r in failed:
+            print(f"  {r.name}" + (f"  ({relative(r.log)})" if r.log else ""))
+    if skipped:
+        print("\nskipped:")
+        for r in skipped:
+            print(f"  {r.name}: {r.why}")
+    print(f"\n{time.monotonic() - start:.0f} s; logs in {relative(REPORTS)}")
+    print(f"{len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
