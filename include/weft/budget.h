@@ -12,7 +12,7 @@
 
 #define WEFT_TURN_BYTES    (16u * 1024 + 512) /* a header block of 16 KiB and its first line */
 #define WEFT_CAPTURE_BYTES (16u * 1024)       /* most bytes that one record carries */
-#define WEFT_SMALL_BYTES   64u                /* past the budget, shorter calls are copied whole */
+#define WEFT_SMALL_BYTES   2048u              /* past the budget, shorter calls are copied whole */
 #define WEFT_TAIL_BYTES    8u                 /* past the budget, the end of longer ones */
 
 #define WEFT_WANT_SLOTS 16384u /* a power of two */

@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <stdint.h>
 #else
+#include <linux/types.h>
 typedef __u8 uint8_t;
 typedef __u16 uint16_t;
 typedef __u32 uint32_t;
@@ -42,6 +43,8 @@ enum {
 	WEFT_FORKED = 1u << 3,      /* PROC: the parent was traced */
 	WEFT_EXEC = 1u << 4,        /* PROC: seen at exec */
 	WEFT_CONNECTED = 1u << 5,   /* OPEN: this end called connect(): it is the client */
+	WEFT_LOCAL_CLIENT = 1u << 7, /* PROC: it connects to this very host */
+	WEFT_NEVER_UP = 1u << 6,    /* CLOSE: the connect failed or was given up */
 };
 
 /* Why a call's bytes were not copied (a counted hole). */

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The kernel structs that weft reads, each with just the fields it reads: CO-RE finds them. */
+#pragma once
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct thread_info {
+	unsigned long flags;
+	__u32 status; /* x86 */
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct inode {
+	unsigned short i_mode;
+};
+
+struct file {
+	void *private_data;
+	struct inode *f_inode;
+};
+
+struct signal_struct {
+	struct {
+		int counter;
+	} live;
+};
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct task_struct {
+	struct thread_info thread_info;
+	unsigned int flags;
+	int pid;
+	int tgid;
+	struct task_struct *real_parent;
+	struct files_struct *files;
+	struct signal_struct *signal;
+	struct css_set *cgroups;
+	char comm[16];
+};
+
+struct linux_binprm {
+	const char *filename;
+};
+
+struct in6_addr {
+	union {
+		__u8 u6_addr8[16];
+		__be32 u6_addr32[4];
+	} in6_u;
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	possible_net_t skc_net;
+	unsigned long skc_flags;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	void *sk_user_data;
+	__u16 sk_protocol;
+	__u16 sk_type;
+	int sk_err;
+};
+
+struct socket {
+	struct sock *sk;
+};
+
+struct inet_sock {
+	struct sock sk;
+};
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+	const struct tcp_ulp_ops *icsk_ulp_ops;
+};
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	__u32 rcv_nxt;
+	__u32 copied_seq;
+	__u32 write_seq;
+	__u64 tcp_wstamp_ns;
+};
+
+#pragma clang attribute pop
+
+/* Kernel constants that no BTF carries. */
+#define AF_INET       2
+#define AF_INET6      10
+#define IPPROTO_TCP   6
+#define IPPROTO_MPTCP 262
+#define SOCK_STREAM   1
+#define SOCK_DONE_BIT (1ul << 1) /* enum sock_flags: the peer's FIN was received */
+#define S_IFMT        0170000
+#define S_IFSOCK      0140000
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT    2
+#define TCP_FIN_WAIT1   4
+#define TCP_CLOSE       7
+#define TCP_CLOSE_WAIT  8
+#define TCP_LAST_ACK    9
+#define TCP_LISTEN      10
+#define PSOCK_BIT     4ul /* SK_USER_DATA_PSOCK, 5.18; before, psocks set no bit that could be told apart */
+#define MSG_OOB       0x1
+#define MSG_PEEK      0x2
+#define MSG_TRUNC     0x20
+#define PF_KTHREAD    0x00200000
+#define ENOSYS        38

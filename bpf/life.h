@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The life of sockets and processes: programs on BTF tracepoints, the same in every hook set. Included by
+ * exactly one file of each object, since how a connection's state is found differs (conn.h).
+ */
+#pragma once
+#include "conn.h"
+#include <bpf/bpf_tracing.h>
+
+static __always_inline void conn_ended(void *ctx, struct sock *sk, struct conn *c, __u8 flags)
+{
+	struct weft_shut shut = {};
+
+	if (c->flags & CONN_OPENED) {
+		record_head(&shut.head, WEFT_RECORD_CLOSE, flags, sizeof(shut));
+		shut.conn = c->id;
+		shut.error = c->error;
+		emit_life(ctx, &shut, sizeof(shut));
+	}
+	c->flags &= ~CONN_OPENED;
+}
+
+static __always_inline void conn_shut(void *ctx, struct sock *sk, struct conn *c, __u8 dir)
+{
+	struct weft_shut shut = {};
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+
+	if (!(c->flags & CONN_OPENED) || conn_want(c) == WEFT_WANT_NOTHING)
+		return;
+	record_head(&shut.head, WEFT_RECORD_SHUT, dir == WEFT_SEND ? WEFT_SEND_BIT : 0, sizeof(shut));
+	shut.conn = c->id;
+	if (c->flags & CONN_UNNUMBERED) {
+		shut.head.flags |= WEFT_UNNUMBERED;
+		shut.recv_seq = c->moved[WEFT_RECV];
+		shut.send_seq = c->moved[WEFT_SEND];
+	} else {
+		/* the FIN is in rcv_nxt already, and not yet in write_seq */
+		shut.recv_seq = BPF_CORE_READ(tp, rcv_nxt) - 1;
+		shut.send_seq = BPF_CORE_READ(tp, write_seq);
+	}
+	emit_life(ctx, &shut, sizeof(shut));
+}
+
+static __always_inline bool is_local(struct sock *sk)
+{
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET) {
+		__be32 to = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+
+		return (to & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000) ||
+			to == BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+	}
+
+	struct in6_addr to, from;
+
+	BPF_CORE_READ_INTO(&to, sk, __sk_common.skc_v6_daddr);
+	BPF_CORE_READ_INTO(&from, sk, __sk_common.skc_v6_rcv_saddr);
+	return to.in6_u.u6_addr32[0] == from.in6_u.u6_addr32[0] &&
+		to.in6_u.u6_addr32[1] == from.in6_u.u6_addr32[1] &&
+		to.in6_u.u6_addr32[2] == from.in6_u.u6_addr32[2] &&
+		to.in6_u.u6_addr32[3] == from.in6_u.u6_addr32[3];
+}
+
+static __always_inline void proc_undecided(void *ctx, struct task_struct *task, __u8 flags, const char *exe);
+
+/* connect() runs in the caller's context; what follows may not. */
+static __always_inline void on_connect(void *ctx, struct sock *sk)
+{
+	struct conn *c = conn_find(sk);
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 tgid = id >> 32;
+
+	if (tgid == self_tgid)
+		return;
+	if (!c && !tgid_traced(tgid)) {
+		if (!local_clients || !is_local(sk))
+			return;
+		proc_undecided(ctx, (struct task_struct *)bpf_get_current_task_btf(), WEFT_LOCAL_CLIENT, NULL);
+	}
+	if (!c)
+		c = conn_make(sk);
+	if (!c) {
+		struct weft_counts *cnt = counts_get();
+
+		if (cnt)
+			cnt->v[WEFT_COUNT_LOST_MAP]++;
+		return;
+	}
+	conn_start(c, sock_kind(sk), CONN_CLIENT | CONN_CONNECTING);
+	c->connect_ns = bpf_ktime_get_ns();
+	c->connect_pid = tgid;
+	c->connect_tid = (__u32)id;
+	/* announced now, not with the first bytes: a server's request on this host then knows that
+	 * its client's record is to come */
+	conn_announce(ctx, sk, c);
+}
+
+static __always_inline void on_listen(void *ctx, struct sock *sk)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct weft_open open = {};
+
+	if (tgid == self_tgid)
+		return;
+	record_head(&open.head, WEFT_RECORD_LISTEN, 0, sizeof(open));
+	sock_addresses(sk, &open);
+	emit_life(ctx, &open, sizeof(open));
+	/* its first client may be faster than the agent's decision */
+	if (!bpf_map_lookup_elem(&procs, &tgid))
+		proc_undecided(ctx, (struct task_struct *)bpf_get_current_task_btf(), 0, NULL);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(sock_state, struct sock *sk, int old, int new)
+{
+	struct conn *c;
+	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
+		return 0;
+	if (new == TCP_SYN_SENT) {
+		on_connect(ctx, sk);
+		return 0;
+	}
+	if (new == TCP_LISTEN) {
+		on_listen(ctx, sk);
+		return 0;
+	}
+	c = conn_find(sk);
+	if (!c)
+		return 0;
+	switch (new) {
+	case TCP_ESTABLISHED:
+		c->flags &= ~CONN_CONNECTING;
+		break;
+	case TCP_FIN_WAIT1:
+	case TCP_LAST_ACK:
+		conn_shut(ctx, sk, c, WEFT_SEND);
+		break;
+	case TCP_CLOSE_WAIT:
+		conn_shut(ctx, sk, c, WEFT_RECV);
+		break;
+	case TCP_CLOSE:
+		/* kept for tcp_destroy_sock: the application's next call takes it away */
+		c->error = BPF_CORE_READ(sk, sk_err);
+		if (old == TCP_SYN_SENT || c->flags & CONN_MPTCP)
+			conn_ended(ctx, sk, c, c->flags & CONN_CONNECTING ? WEFT_NEVER_UP : 0);
+		break;
+	}
+	return 0;
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(sock_destroyed, struct sock *sk)
+{
+	struct conn *c = conn_find(sk);
+
+	if (!c)
+		return 0;
+	conn_ended(ctx, sk, c, 0);
+	conn_forget(sk);
+	return 0;
+}
+
+static __always_inline void proc_undecided(void *ctx, struct task_struct *task, __u8 flags, const char *exe)
+{
+	struct weft_proc p = {};
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+	__u32 verdict = WEFT_UNDECIDED;
+
+	if (tgid == self_tgid)
+		return;
+	bpf_map_update_elem(&procs, &tgid, &verdict, BPF_NOEXIST);
+	record_head(&p.head, WEFT_RECORD_PROC, flags, sizeof(p));
+	p.head.pid = tgid;
+	p.head.tid = BPF_CORE_READ(task, pid);
+	p.parent = BPF_CORE_READ(task, real_parent, tgid);
+	p.cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	BPF_CORE_READ_INTO(&p.comm, task, comm);
+	if (exe)
+		bpf_probe_read_kernel_str(p.exe, sizeof(p.exe), exe);
+	emit_life(ctx, &p, sizeof(p));
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+
+	proc_undecided(ctx, task, bpf_map_lookup_elem(&procs, &tgid) ? WEFT_EXEC | WEFT_FORKED : WEFT_EXEC,
+		BPF_CORE_READ(bprm, filename));
+	return 0;
+}
+
+/* Children follow their parents. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 from = BPF_CORE_READ(parent, tgid), to = BPF_CORE_READ(child, tgid);
+	__u32 *verdict;
+
+	if (from == to) /* a thread */
+		return 0;
+	verdict = bpf_map_lookup_elem(&procs, &from);
+	if (!verdict || from == self_tgid)
+		return 0;
+	proc_undecided(ctx, child, WEFT_FORKED, NULL);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(proc_exit, struct task_struct *task)
+{
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+	struct weft_record exit = {};
+
+	if (BPF_CORE_READ(task, signal, live.counter) > 0)
+		return 0;
+	if (bpf_map_delete_elem(&procs, &tgid))
+		return 0;
+	record_head(&exit, WEFT_RECORD_EXIT, 0, sizeof(exit));
+	exit.pid = tgid;
+	emit_life(ctx, &exit, sizeof(exit));
+	return 0;
+}
+
+/* A process can be moved into a selected cgroup after it started. */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(proc_moved, struct cgroup *dst, const char *path, struct task_struct *task, bool threadgroup)
+{
+	proc_undecided(ctx, task, 0, NULL);
+	return 0;
+}

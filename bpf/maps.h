@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Every map: key, value, who writes it, how long an entry lives. */
+#pragma once
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include "source.h"
+#include "weft/budget.h"
+#include "weft/control.h"
+#include "weft/counters.h"
+#include "weft/record.h"
+
+/* Records for the agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096); /* resized before load */
+} ring SEC(".maps");
+
+/* The same records, one buffer a CPU, where the agent asks for perf. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__type(key, int);
+	__type(value, int);
+} perf SEC(".maps");
+
+/* tgid -> enum weft_verdict. Absent: not traced. Written by the agent (its decisions), at fork (a child
+ * of a traced process), at exec, listen and cgroup moves (undecided). Deleted at exit or by the agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096); /* resized before load */
+	__type(key, __u32);
+	__type(value, __u32);
+} procs SEC(".maps");
+
+/* What BPF counts: one struct a CPU, written here, summed by the agent. */
+struct weft_counts {
+	__u64 v[WEFT_COUNT_MAX];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct weft_counts);
+} counts SEC(".maps");
+
+/* One struct weft_control, mapped into the agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct weft_control);
+} control SEC(".maps");
+
+/* conn & mask -> what the agent still wants of it; mapped into the agent, which alone writes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, WEFT_WANT_SLOTS);
+	__type(key, __u32);
+	__type(value, struct weft_want_slot);
+} wants SEC(".maps");
+
+/* Where a record is put together: index is a weft_direction, for a send and a receive can be interrupted by one
+ * another on one CPU, but no program by itself. */
+struct scratch {
+	struct weft_data data;
+	struct copied copied;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+/* What is known of a connection. Written here. Lives with its socket: as socket storage where programs get a
+ * trusted socket, else by the socket's address, deleted at tcp_destroy_sock. */
+struct conn {
+	__u64 id;
+	__u64 connect_ns;
+	__u32 connect_pid, connect_tid;
+	__u32 moved[2];   /* unnumbered sockets: bytes so far, by direction */
+	__u32 left[2];    /* bytes still to copy in this turn */
+	__u32 error;      /* sk_err when the connection ended */
+	__u8 turn;        /* direction of the latest call + 1 */
+	__u8 flags;       /* CONN_* */
+};
+enum {
+	CONN_OPENED = 1u << 0,     /* the agent was told */
+	CONN_CLIENT = 1u << 1,     /* seen at connect */
+	CONN_CONNECTING = 1u << 2, /* and not established yet */
+	CONN_UNNUMBERED = 1u << 3,
+	CONN_MPTCP = 1u << 4,
+};
+#ifdef WEFT_TRUSTED_SOCKS
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct conn);
+} conns SEC(".maps");
+#else
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096); /* resized before load */
+	__type(key, __u64);
+	__type(value, struct conn);
+} conns SEC(".maps");
+#endif

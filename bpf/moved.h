@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The one core of every hook set: a call moved n bytes of a socket; record it. */
+#pragma once
+#include "conn.h"
+#include "source.h"
+
+/* How many of the call's bytes the budget allows; turns it over when the direction changes. */
+static __always_inline __u32 budget_take(struct conn *c, __u8 dir, __u32 n)
+{
+	__u32 take;
+
+	if (c->turn != dir + 1) {
+		c->turn = dir + 1;
+		c->left[dir & 1] = WEFT_TURN_BYTES;
+	}
+	take = c->left[dir & 1];
+	if (take > n)
+		take = n;
+	c->left[dir & 1] -= take;
+	if (take < n && n <= WEFT_SMALL_BYTES)
+		take = n;
+	return take;
+}
+
+/* The call's place in the stream. */
+static __always_inline void moved_place(struct conn *c, struct sock *sk, enum sock_kind kind, __u8 dir, __u32 n,
+	struct weft_data *d)
+{
+	if (c->flags & CONN_UNNUMBERED || kind != SOCK_TCP) {
+		c->flags |= CONN_UNNUMBERED;
+		d->head.flags |= WEFT_UNNUMBERED;
+		d->seq = c->moved[dir & 1];
+		d->other = c->moved[!(dir & 1)];
+		d->age_ns = ~0u;
+	} else {
+		struct tcp_sock *tp = (struct tcp_sock *)sk;
+		__u32 received = sock_received(tp), sent = sock_sent(tp);
+
+		d->age_ns = ~0u;
+		if (dir == WEFT_SEND) {
+			__u64 left = BPF_CORE_READ(tp, tcp_wstamp_ns);
+			__u64 age = d->head.time_ns - left;
+
+			d->seq = sent - n;
+			d->other = received;
+			if (left <= d->head.time_ns && age < ~0u)
+				d->age_ns = age;
+		} else {
+			d->seq = received - n;
+			d->other = sent;
+		}
+	}
+	c->moved[dir & 1] += n;
+}
+
+/* Called at the return of a call that moved n > 0 bytes. src is asked only when bytes are wanted. */
+static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, struct source *src,
+	struct conn *c, struct weft_counts *cnt, enum sock_kind kind)
+{
+	__u32 index = dir & 1;
+	struct scratch *s;
+	enum weft_want want;
+	__u64 size;
+	__u32 take;
+
+	want = conn_want(c);
+	if (want == WEFT_WANT_NOTHING) {
+		c->moved[index] += n;
+		cnt->v[WEFT_COUNT_UNWANTED]++;
+		return 0;
+	}
+	s = bpf_map_lookup_elem(&scratches, &index);
+	if (!s)
+		return 0;
+	record_head(&s->data.head, WEFT_RECORD_DATA, dir == WEFT_SEND ? WEFT_SEND_BIT : 0, 0);
+	s->data.conn = c->id;
+	s->data.len = n;
+	s->data.off = 0;
+	s->data.caught = 0;
+	s->data.why = src->why;
+	moved_place(c, sk, kind, dir, n, &s->data);
+	if (kind != SOCK_TCP)
+		cnt->v[WEFT_COUNT_UNNUMBERED]++;
+	if (!conn_announce(ctx, sk, c)) {
+		cnt->v[WEFT_COUNT_LOST_FULL]++;
+		return 0;
+	}
+
+	take = want == WEFT_WANT_HEADS ? budget_take(c, dir, n) : 0;
+	if (src->why != WEFT_COPY_OK) {
+		s->data.head.flags |= WEFT_NO_COPY;
+		switch (src->why) {
+		case WEFT_NO_COPY_FILE:
+			cnt->v[WEFT_COUNT_NO_COPY_FILE]++;
+			break;
+		case WEFT_NO_COPY_COMPAT:
+			cnt->v[WEFT_COUNT_NO_COPY_COMPAT]++;
+			break;
+		case WEFT_NO_COPY_URING:
+			cnt->v[WEFT_COUNT_NO_COPY_URING]++;
+			break;
+		case WEFT_NO_COPY_TRUNC:
+			cnt->v[WEFT_COUNT_NO_COPY_TRUNC]++;
+			break;
+		case WEFT_NO_COPY_BATCH:
+			cnt->v[WEFT_COUNT_NO_COPY_BATCH]++;
+			break;
+		default:
+			cnt->v[WEFT_COUNT_NO_COPY_FAULT]++;
+		}
+	} else if (take) {
+		__u32 got = source_copy(src, &s->copied, take);
+
+		if (!got) {
+			s->data.why = WEFT_NO_COPY_FAULT;
+			s->data.head.flags |= WEFT_NO_COPY;
+			cnt->v[WEFT_COUNT_NO_COPY_FAULT]++;
+		}
+		s->data.caught = got;
+	} else {
+		s->data.why = WEFT_NO_COPY_BUDGET;
+		if (want == WEFT_WANT_HEADS) {
+			__u32 got = source_tail(src, &s->copied, n);
+
+			if (got) {
+				s->data.off = WEFT_OFF_TAIL;
+				s->data.caught = got;
+			}
+		}
+	}
+
+	size = sizeof(s->data) + (__u64)s->data.caught;
+	s->data.head.size = size;
+	barrier_var(size); /* lest the verifier lose sight of the bound */
+	if (size > sizeof(s->data) + WEFT_CAPTURE_BYTES)
+		return 0;
+	if (emit(ctx, s, size))
+		cnt->v[WEFT_COUNT_LOST_FULL]++;
+	else
+		cnt->v[WEFT_COUNT_EMITTED]++;
+	return 0;
+}
+
+/* The connection's state, made at first sight if the current process is traced. NULL: counted, nothing more to do. */
+static __always_inline struct conn *moved_conn(struct sock *sk, struct weft_counts *cnt, enum sock_kind *ret_kind)
+{
+	struct conn *c = conn_find(sk);
+
+	if (c) {
+		*ret_kind = c->flags & CONN_MPTCP ? SOCK_MPTCP : sock_kind(sk);
+		return c;
+	}
+	if (!current_traced()) {
+		cnt->v[WEFT_COUNT_FILTERED]++;
+		return NULL;
+	}
+	*ret_kind = sock_kind(sk);
+	if (*ret_kind == SOCK_OTHER) {
+		cnt->v[WEFT_COUNT_FILTERED]++;
+		return NULL;
+	}
+	c = conn_make(sk);
+	if (!c) {
+		cnt->v[WEFT_COUNT_LOST_MAP]++;
+		return NULL;
+	}
+	conn_start(c, *ret_kind, 0);
+	return c;
+}

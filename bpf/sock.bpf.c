@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The sock hook set: the tracepoints sock_send_length and sock_recv_length (Linux 6.3), which fire for socket
+ * calls only and give the socket. The bytes come from the arguments of the system call that the task is in,
+ * if it is surely the call at hand.
+ */
+#define WEFT_TRUSTED_SOCKS
+#include "life.h"
+#include "moved.h"
+#include "regs.h"
+
+/* Whether descriptor fd of the task is this socket. */
+static __always_inline bool fd_is(struct task_struct *task, __u64 fd, struct sock *sk)
+{
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file **slots = BPF_CORE_READ(fdt, fd);
+	struct file *file = NULL;
+	struct socket *socket;
+
+	if ((__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+		return false;
+	bpf_probe_read_kernel(&file, sizeof(file), slots + (__u32)fd);
+	if (!file)
+		return false;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk) == sk;
+}
+
+
+static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, struct source *src)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)task);
+	bool sends = dir == WEFT_SEND;
+	struct pt_regs r;
+
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD) {
+		source_none(src, WEFT_NO_COPY_URING);
+		return;
+	}
+	if (TASK_COMPAT(task)) {
+		source_none(src, WEFT_NO_COPY_COMPAT);
+		return;
+	}
+	if (bpf_probe_read_kernel(&r, sizeof(r), regs) || !REGS_INSIDE(&r)) {
+		source_none(src, WEFT_NO_COPY_URING);
+		return;
+	}
+	if (!sends && (flags & MSG_TRUNC)) {
+		source_none(src, WEFT_NO_COPY_TRUNC);
+		return;
+	}
+	source_none(src, WEFT_NO_COPY_URING);
+	switch (REGS_NR(&r)) {
+	case NR_SPLICE:
+		if (sends)
+			src->why = WEFT_NO_COPY_FILE;
+		return;
+	case NR_SENDFILE:
+		if (sends)
+			src->why = WEFT_NO_COPY_FILE;
+		return;
+	}
+	if (!fd_is(task, REGS_ARG0(&r), sk))
+		return;
+	switch (REGS_NR(&r)) {
+	case NR_READ:
+	case NR_RECVFROM:
+		if (!sends)
+			source_buffer(src, REGS_ARG1(&r));
+		return;
+	case NR_WRITE:
+	case NR_SENDTO:
+		if (sends)
+			source_buffer(src, REGS_ARG1(&r));
+		return;
+	case NR_READV:
+	case NR_PREADV2:
+		if (!sends)
+			source_iov(src, REGS_ARG1(&r), REGS_ARG2(&r));
+		return;
+	case NR_WRITEV:
+	case NR_PWRITEV2:
+		if (sends)
+			source_iov(src, REGS_ARG1(&r), REGS_ARG2(&r));
+		return;
+	case NR_RECVMSG:
+		if (!sends)
+			source_msghdr(src, REGS_ARG1(&r));
+		return;
+	case NR_SENDMSG:
+		if (sends)
+			source_msghdr(src, REGS_ARG1(&r));
+		return;
+	/* Each message fires once, and nothing says which one it is: a signal can end the batch early and
+	 * silently, so counting is not safe. A batch of one is. */
+	case NR_RECVMMSG:
+	case NR_SENDMMSG:
+		if (sends != (REGS_NR(&r) == NR_SENDMMSG))
+			return;
+		if (REGS_ARG2(&r) == 1)
+			source_msghdr(src, REGS_ARG1(&r));
+		else
+			src->why = WEFT_NO_COPY_BATCH;
+		return;
+	}
+}
+
+static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int flags, __u8 dir)
+{
+	enum sock_kind kind = SOCK_OTHER;
+	struct weft_counts *cnt;
+	struct source src;
+	struct conn *c;
+
+	if (ret <= 0)
+		return 0;
+	cnt = counts_get();
+	if (!cnt)
+		return 0;
+	if (dir == WEFT_RECV && flags & (MSG_PEEK | MSG_OOB)) {
+		cnt->v[flags & MSG_PEEK ? WEFT_COUNT_SKIPPED_PEEK : WEFT_COUNT_SKIPPED_OOB]++;
+		return 0;
+	}
+	cnt->v[WEFT_COUNT_SEEN]++;
+	c = moved_conn(sk, cnt, &kind);
+	if (!c)
+		return 0;
+	find_source(sk, dir, flags, &src);
+	return moved(ctx, sk, dir, ret, &src, c, cnt, kind);
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(sock_sent_bytes, struct sock *sk, int ret, int flags)
+{
+	return on_moved(ctx, sk, ret, flags, WEFT_SEND);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(sock_received_bytes, struct sock *sk, int ret, int flags)
+{
+	return on_moved(ctx, sk, ret, flags, WEFT_RECV);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

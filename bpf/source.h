@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Where a call's bytes lie in user memory, and copying the first of them. */
+#pragma once
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include "weft/budget.h"
+
+#define SOURCE_CHUNK 4096 /* most bytes copied at once behind the first piece */
+#define SOURCE_IOVS  24   /* pieces looked at */
+
+struct user_iovec {
+	__u64 base;
+	__u64 len;
+};
+
+struct user_msghdr64 {
+	__u64 name;
+	__u64 namelen;
+	__u64 iov;
+	__u64 iovlen;
+};
+
+struct source {
+	__u64 ptr;   /* buffer, or array of struct iovec */
+	__u32 count; /* 0: ptr is the buffer; else the length of the array */
+	__u8 why;    /* enum weft_no_copy: set if there is nothing to copy from */
+};
+
+static __always_inline void source_none(struct source *src, __u8 why)
+{
+	src->ptr = 0;
+	src->count = 0;
+	src->why = why;
+}
+
+static __always_inline void source_buffer(struct source *src, __u64 ptr)
+{
+	src->ptr = ptr;
+	src->count = 0;
+	src->why = WEFT_COPY_OK;
+}
+
+static __always_inline void source_iov(struct source *src, __u64 ptr, __u64 count)
+{
+	src->ptr = ptr;
+	src->count = count > 1024 ? 1024 : count;
+	src->why = count ? WEFT_COPY_OK : WEFT_NO_COPY_FAULT;
+}
+
+static __always_inline void source_msghdr(struct source *src, __u64 ptr)
+{
+	struct user_msghdr64 hdr;
+
+	if (bpf_probe_read_user(&hdr, sizeof(hdr), (void *)ptr)) {
+		source_none(src, WEFT_NO_COPY_FAULT);
+		return;
+	}
+	source_iov(src, hdr.iov, hdr.iovlen);
+}
+
+/* Where a copy of an array of pieces has got to. */
+struct cursor {
+	__u64 iov;   /* current piece's struct iovec */
+	__u64 count; /* pieces left, the current one included */
+	__u64 used;  /* bytes of the current piece that were copied */
+	__u64 off;   /* bytes copied so far */
+	__u64 want;
+};
+
+struct copied {
+	char bytes[WEFT_CAPTURE_BYTES + SOURCE_CHUNK];
+};
+
+/* One step of a copy; nonzero: it is over. A global function, so that the verifier checks it once
+ * instead of once for every step and every path that leads here. */
+__noinline int source_step(struct cursor *c, struct copied *to)
+{
+	struct user_iovec iov;
+	__u64 off, n;
+
+	if (!c || !to)
+		return 1;
+	off = c->off;
+	if (!c->count || off >= c->want)
+		return 1;
+	if (bpf_probe_read_user(&iov, sizeof(iov), (void *)c->iov))
+		return 1;
+	n = iov.len > c->used ? iov.len - c->used : 0;
+	if (n > c->want - off)
+		n = c->want - off;
+	if (n > SOURCE_CHUNK)
+		n = SOURCE_CHUNK;
+	barrier_var(n);
+	barrier_var(off);
+	if (off > WEFT_CAPTURE_BYTES || n > SOURCE_CHUNK)
+		return 1;
+	if (n && bpf_probe_read_user(to->bytes + off, n, (void *)(iov.base + c->used)))
+		return 1;
+	c->off = off + n;
+	c->used += n;
+	if (c->used >= iov.len) {
+		c->iov += sizeof(iov);
+		c->count--;
+		c->used = 0;
+	}
+	return 0;
+}
+
+/* Copies the call's first want bytes. Gives the number copied: less if the array has too many pieces, or memory
+ * can't be read. */
+static __always_inline __u32 source_copy(const struct source *src, struct copied *to, __u64 want)
+{
+	struct cursor c = {.iov = src->ptr, .count = src->count};
+
+	if (want > WEFT_CAPTURE_BYTES)
+		want = WEFT_CAPTURE_BYTES;
+	if (!src->count) {
+		barrier_var(want);
+		if (want > WEFT_CAPTURE_BYTES)
+			return 0;
+		return bpf_probe_read_user(to->bytes, want, (void *)src->ptr) ? 0 : want;
+	}
+	c.want = want;
+	for (int i = 0; i < SOURCE_IOVS; i++)
+		if (source_step(&c, to))
+			break;
+	return c.off > WEFT_CAPTURE_BYTES ? 0 : c.off;
+}
+
+/* Finds the piece in which a call's n-th byte lies, in a cursor as above: used = its bytes up to there.
+ * Nonzero: the search is over. */
+__noinline int source_seek(struct cursor *c)
+{
+	struct user_iovec iov;
+
+	if (!c || !c->count || bpf_probe_read_user(&iov, sizeof(iov), (void *)c->iov))
+		return 1;
+	if (iov.len >= c->want) {
+		c->off = iov.base + c->want;
+		c->used = c->want;
+		return 1;
+	}
+	c->want -= iov.len;
+	c->iov += sizeof(iov);
+	c->count--;
+	return 0;
+}
+
+/* The end of a call that moved n bytes: at most WEFT_TAIL_BYTES, and only what lies in the last piece. Gives
+ * the number copied. */
+static __always_inline __u32 source_tail(const struct source *src, struct copied *to, __u32 n)
+{
+	__u64 end = src->ptr + n;
+	__u64 piece = n;
+
+	if (src->count) {
+		struct cursor c = {.iov = src->ptr, .count = src->count, .want = n};
+
+		for (int i = 0; i < SOURCE_IOVS; i++)
+			if (source_seek(&c))
+				break;
+		end = c.off;
+		piece = c.used;
+	}
+	if (piece > WEFT_TAIL_BYTES)
+		piece = WEFT_TAIL_BYTES;
+	barrier_var(piece);
+	if (!piece || piece > WEFT_TAIL_BYTES)
+		return 0;
+	return bpf_probe_read_user(to->bytes, piece, (void *)(end - piece)) ? 0 : piece;
+}

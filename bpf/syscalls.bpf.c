@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The syscalls hook set: return tracepoints of the system calls that move bytes on sockets (Linux 5.15). The
+ * socket is found from the descriptor, the bytes from the arguments: both are still those of this very call.
+ */
+#include "life.h"
+#include "moved.h"
+#include "regs.h"
+
+struct sys_exit {
+	__u64 common;
+	long nr;
+	long ret;
+};
+
+/* The TCP socket behind a descriptor of the task, or NULL. */
+static __always_inline struct sock *fd_sock(struct task_struct *task, __u64 fd)
+{
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file **slots = BPF_CORE_READ(fdt, fd);
+	struct file *file = NULL;
+	struct socket *socket;
+
+	if ((__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), slots + (__u32)fd);
+	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
+/* One call's answer to: which descriptor, which bytes. */
+struct call {
+	__u64 fd;
+	__u32 n;
+	int flags;
+	__u8 dir;
+	struct source src;
+};
+
+static __always_inline struct task_struct *traced_task(struct sys_exit *ctx)
+{
+	if (ctx->ret <= 0 || !current_traced())
+		return NULL;
+	return (struct task_struct *)bpf_get_current_task_btf();
+}
+
+static __always_inline bool task_regs(struct task_struct *task, struct pt_regs *ret_regs)
+{
+	return !bpf_probe_read_kernel(ret_regs, sizeof(*ret_regs), (void *)bpf_task_pt_regs((void *)task));
+}
+
+static __always_inline int record_call(void *ctx, struct task_struct *task, struct call *call)
+{
+	enum sock_kind kind = SOCK_OTHER;
+	struct sock *sk = fd_sock(task, call->fd);
+	struct weft_counts *cnt = counts_get();
+	struct conn *c;
+
+	if (!sk || !cnt || sock_kind(sk) == SOCK_OTHER)
+		return 0;
+	if (call->dir == WEFT_RECV && call->flags & (MSG_PEEK | MSG_OOB)) {
+		cnt->v[call->flags & MSG_PEEK ? WEFT_COUNT_SKIPPED_PEEK : WEFT_COUNT_SKIPPED_OOB]++;
+		return 0;
+	}
+	if (call->dir == WEFT_RECV && call->flags & MSG_TRUNC)
+		source_none(&call->src, WEFT_NO_COPY_TRUNC);
+	if (TASK_COMPAT(task))
+		source_none(&call->src, WEFT_NO_COPY_COMPAT);
+	cnt->v[WEFT_COUNT_SEEN]++;
+	c = moved_conn(sk, cnt, &kind);
+	if (!c)
+		return 0;
+	return moved(ctx, sk, call->dir, call->n, &call->src, c, cnt, kind);
+}
+
+/* arg0 = fd, arg1 = buffer */
+static __always_inline int on_buffer(struct sys_exit *ctx, __u8 dir, bool has_flags)
+{
+	struct task_struct *task = traced_task(ctx);
+	struct call call = {.dir = dir, .n = ctx->ret};
+	struct pt_regs r;
+
+	if (!task || !task_regs(task, &r))
+		return 0;
+	call.fd = REGS_ARG0(&r);
+	call.flags = has_flags ? (int)REGS_ARG3(&r) : 0;
+	source_buffer(&call.src, REGS_ARG1(&r));
+	return record_call(ctx, task, &call);
+}
+
+/* arg0 = fd, arg1 = struct iovec[], arg2 = its length */
+static __always_inline int on_iov(struct sys_exit *ctx, __u8 dir)
+{
+	struct task_struct *task = traced_task(ctx);
+	struct call call = {.dir = dir, .n = ctx->ret};
+	struct pt_regs r;
+
+	if (!task || !task_regs(task, &r))
+		return 0;
+	call.fd = REGS_ARG0(&r);
+	source_iov(&call.src, REGS_ARG1(&r), REGS_ARG2(&r));
+	return record_call(ctx, task, &call);
+}
+
+/* arg0 = fd, arg1 = struct msghdr *, arg2 = flags */
+static __always_inline int on_msghdr(struct sys_exit *ctx, __u8 dir)
+{
+	struct task_struct *task = traced_task(ctx);
+	struct call call = {.dir = dir, .n = ctx->ret};
+	struct pt_regs r;
+
+	if (!task || !task_regs(task, &r))
+		return 0;
+	call.fd = REGS_ARG0(&r);
+	call.flags = (int)REGS_ARG2(&r);
+	if (!TASK_COMPAT(task))
+		source_msghdr(&call.src, REGS_ARG1(&r));
+	return record_call(ctx, task, &call);
+}
+
+#define BATCH_MAX 64 /* messages of a batch that are summed up; a longer one's rest shows as a gap */
+
+/* arg0 = fd, arg1 = struct mmsghdr[], arg3 = flags; returns messages. Only a batch of one is copied: the bytes
+ * of several messages lie in as many arrays. */
+static __always_inline int on_batch(struct sys_exit *ctx, __u8 dir)
+{
+	struct task_struct *task = traced_task(ctx);
+	struct call call = {.dir = dir};
+	struct user_mmsghdr {
+		struct user_msghdr64 hdr_;
+		__u64 control, controllen, flags;
+		__u32 len;
+		__u32 pad;
+	};
+	struct pt_regs r;
+	__u32 len = 0;
+
+	if (!task || !task_regs(task, &r))
+		return 0;
+	call.fd = REGS_ARG0(&r);
+	call.flags = (int)REGS_ARG3(&r);
+	for (int i = 0; i < BATCH_MAX && i < ctx->ret; i++) {
+		if (bpf_probe_read_user(&len, sizeof(len),
+			    (void *)(REGS_ARG1(&r) + i * sizeof(struct user_mmsghdr) +
+				    offsetof(struct user_mmsghdr, len))))
+			break;
+		call.n += len;
+	}
+	if (!call.n)
+		return 0;
+	if (ctx->ret == 1 && !TASK_COMPAT(task))
+		source_msghdr(&call.src, REGS_ARG1(&r));
+	else
+		source_none(&call.src, WEFT_NO_COPY_BATCH);
+	return record_call(ctx, task, &call);
+}
+
+/* The bytes never were in user memory. */
+static __always_inline int on_file(struct sys_exit *ctx, __u8 dir, bool third)
+{
+	struct task_struct *task = traced_task(ctx);
+	struct call call = {.dir = dir, .n = ctx->ret};
+	struct pt_regs r;
+
+	if (!task || !task_regs(task, &r))
+		return 0;
+	call.fd = third ? REGS_ARG2(&r) : REGS_ARG0(&r);
+	source_none(&call.src, WEFT_NO_COPY_FILE);
+	return record_call(ctx, task, &call);
+}
+
+#define HOOK(name, body)                                                                           \
+	SEC("tracepoint/syscalls/sys_exit_" #name)                                                 \
+	int exit_##name(struct sys_exit *ctx)                                                      \
+	{                                                                                          \
+		return body;                                                                       \
+	}
+
+HOOK(read, on_buffer(ctx, WEFT_RECV, false))
+HOOK(recvfrom, on_buffer(ctx, WEFT_RECV, true))
+HOOK(write, on_buffer(ctx, WEFT_SEND, false))
+HOOK(sendto, on_buffer(ctx, WEFT_SEND, true))
+HOOK(readv, on_iov(ctx, WEFT_RECV))
+HOOK(preadv2, on_iov(ctx, WEFT_RECV))
+HOOK(writev, on_iov(ctx, WEFT_SEND))
+HOOK(pwritev2, on_iov(ctx, WEFT_SEND))
+HOOK(recvmsg, on_msghdr(ctx, WEFT_RECV))
+HOOK(sendmsg, on_msghdr(ctx, WEFT_SEND))
+HOOK(recvmmsg, on_batch(ctx, WEFT_RECV))
+HOOK(sendmmsg, on_batch(ctx, WEFT_SEND))
+HOOK(sendfile64, on_file(ctx, WEFT_SEND, false))
+
+/* A splice's socket is where the bytes went (third argument), or where they came from. */
+SEC("tracepoint/syscalls/sys_exit_splice")
+int exit_splice(struct sys_exit *ctx)
+{
+	on_file(ctx, WEFT_SEND, true);
+	return on_file(ctx, WEFT_RECV, false);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
