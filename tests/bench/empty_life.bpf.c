@@ -7,5 +7,6 @@ EMPTY(tcp_destroy_sock, "tp_btf/tcp_destroy_sock")
 EMPTY(sched_process_fork, "tp_btf/sched_process_fork")
 EMPTY(sched_process_exec, "tp_btf/sched_process_exec")
 EMPTY(sched_process_exit, "tp_btf/sched_process_exit")
+EMPTY(cgroup_attach_task, "tp_btf/cgroup_attach_task")
 
 const char LICENSE[] __attribute__((section("license"), used)) = "Dual BSD/GPL";
