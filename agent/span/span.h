@@ -10,6 +10,8 @@
 #define SPAN_ID_LEN    8
 #define SPAN_MAX_ATTRS 48
 #define SPAN_PACK_MAX  8192 /* most bytes a packed span takes; longer text is cut at build */
+#define SPAN_PACK_HEAD 72   /* of which the span takes these, */
+#define SPAN_PACK_ATTR 16   /* and each attribute these, besides their text */
 
 enum span_kind { SPAN_INTERNAL = 1, SPAN_SERVER = 2, SPAN_CLIENT = 3 }; /* OTLP's numbers */
 enum span_status { SPAN_UNSET = 0, SPAN_OK = 1, SPAN_ERROR = 2 };
@@ -49,6 +51,7 @@ struct span {
 
 /* Adds an attribute; counts nothing and does nothing when all SPAN_MAX_ATTRS are taken. */
 void span_add_str(struct span *span, struct slice key, struct slice value);
+void span_add_strs(struct span *span, struct slice key, struct slice value); /* an array of one */
 void span_add_int(struct span *span, struct slice key, int64_t value);
 
 /* Writes the span and its text into buf, position-independent, 8-byte aligned size. The bytes used, or

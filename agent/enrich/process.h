@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A process as OpenTelemetry resource attributes. Equal for all processes of one service, so that
+ * they share a resource: no pid is among them.
+ *
+ *   service.name             OTEL_SERVICE_NAME of the process, else service.name in its
+ *                            OTEL_RESOURCE_ATTRIBUTES, else unknown_service:<name of the
+ * executable> service.instance.id      <host>.<service.name>, unless the process gives its own
+ *   host.name, os.type, process.executable.name
+ *   what OTEL_RESOURCE_ATTRIBUTES of the process gives; it wins over all but service.name
+ *   what weft's own OTEL_RESOURCE_ATTRIBUTES give, but for service.name and service.instance.id
+ *
+ * A source of attributes to come (a container, a pod) adds its own by process_attr_set, between
+ * those of the host and those of the process.
+ */
+#pragma once
+#include "enrich/resource.h"
+
+#define PROCESS_TEXT    4096
+#define PROCESS_ENVIRON (64u * 1024) /* most of a process' environment that is read */
+
+/* What is known of a process. */
+struct process_info {
+	struct slice exe; /* path; may be empty */
+	struct slice comm;
+	struct slice environ; /* as in /proc/<pid>/environ */
+};
+
+/* What is the same for every process. */
+struct process_host {
+	struct slice host_name; /* empty: unknown */
+	struct slice resource_attributes; /* weft's own OTEL_RESOURCE_ATTRIBUTES */
+};
+
+/* Attributes under construction; text too long or too many are left out. */
+struct process_attrs {
+	unsigned n;
+	struct attr attrs[RESOURCE_MAX_ATTRS];
+	size_t used;
+	char text[PROCESS_TEXT];
+};
+
+/* Sets an attribute, over an earlier one of the same key; copies. false: there was no room. */
+bool process_attr_set(struct process_attrs *attrs, struct slice key, struct slice value);
+
+/* Sets those of an OTEL_RESOURCE_ATTRIBUTES ("key=value,…", percent-encoded). -EINVAL, and nothing
+ * is set, if any part is malformed, as the specification asks; 0 otherwise. */
+int process_attrs_parse(struct process_attrs *attrs, struct slice list);
+
+/* The value of a variable in an environment of NUL-separated strings; the empty slice if it is not
+ * there. A last string without NUL was cut and does not count. */
+struct slice process_env(struct slice environ, struct slice name);
+
+/* Pure. */
+void process_attrs_make(const struct process_info *info, const struct process_host *host,
+	struct process_attrs *ret_attrs);
+
+/* Reads /proc/<pid>. Of a process that is gone or may not be read, the fallbacks count: what the
+ * kernel's records said of it. */
+void process_describe(uint32_t pid, struct slice fallback_comm, struct slice fallback_exe,
+	const struct process_host *host, struct process_attrs *ret_attrs);
