@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Node's own http, server and client.
+'use strict';
+const http = require('http');
+const net = require('net');
+
+const env = (name, other) => Number(process.env[name] || other);
+const NEXT = env('NEXT', 0), DEAD = env('DEAD', 9), POOL = env('POOL', 0), BEAT = env('BACKGROUND_MS', 0);
+const pool = POOL ? new http.Agent({ keepAlive: true, maxSockets: POOL }) : new http.Agent();
+const lone = new http.Agent();
+
+const fetch = (path, agent = pool) => new Promise((resolve, reject) => {
+	http.get({ host: '127.0.0.1', port: NEXT, path, agent }, reply => {
+		reply.resume();
+		reply.on('end', () => resolve(reply.statusCode));
+	}).on('error', reject);
+});
+const sleep = ms => new Promise(resolve => setTimeout(resolve, ms));
+const refused = address => new Promise(resolve => {
+	net.connect(DEAD, address).on('error', resolve).on('connect', resolve);
+});
+
+async function work(url) {
+	const [op, token, address] = url.split('?')[0].slice(1).split('/');
+	switch (op) {
+	case 'call':
+		await fetch(`/leaf/${token}`);
+		break;
+	case 'fan':
+		await Promise.all(['a', 'b'].map(x => fetch(`/leaf/${token}.${x}`, lone)));
+		break;
+	case 'timer':
+		await sleep(3);
+		await fetch(`/leaf/${token}`);
+		break;
+	case 'retry':
+		if (await fetch(`/fail/${token}.1`) === 503)
+			await fetch(`/leaf/${token}.2`);
+		break;
+	case 'refuse':
+		await refused(address);
+		await fetch(`/leaf/${token}.2`);
+		break;
+	case 'after':
+		return () => fetch(`/leaf/${token}.after`);
+	}
+}
+
+http.createServer(async (request, reply) => {
+	const after = await work(request.url);
+	reply.writeHead(200, { 'Content-Length': 3 });
+	reply.end('ok\n', () => after && after());
+}).listen(env('PORT'), '127.0.0.1', 256);
+
+let n = 0;
+if (BEAT)
+	setInterval(() => fetch(`/leaf/bg.${++n}`, lone), BEAT);

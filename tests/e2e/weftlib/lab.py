@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One test's laboratory: a cgroup, servers in it, agents beside it, all gone at the end."""
+from .agent import Weft
+from .cgroup import Cgroup
+from .proc import Process
+
+
+class Lab:
+    def __init__(self, tmp, name="t"):
+        self.tmp = tmp
+        self.cgroup = Cgroup(name)
+        self.ended = []
+        self.serial = 0
+
+    def process(self, argv, name=None, traced=True, env=None, **more):
+        """Starts a program, in the traced cgroup and under a service name of its own."""
+        self.serial += 1
+        full = {"OTEL_SERVICE_NAME": name} if name else {}
+        full.update(env or {})
+        process = Process(argv, cgroup=more.pop("cgroup", self.cgroup) if traced else None, env=full,
+                          log=self.tmp / f"{self.serial}-{name or 'proc'}.log", **more)
+        self.ended.append(process.stop)
+        return process
+
+    def dir(self, name):
+        self.serial += 1
+        path = self.tmp / f"{self.serial}-{name}"
+        path.mkdir()
+        path.chmod(0o755)
+        return path
+
+    def weft(self, include=None, start=True, **more):
+        if include is None:
+            include = [f"cgroup={self.cgroup.path}"]
+        weft = Weft(self.tmp, include=include, **more)
+        self.ended.append(weft.kill)
+        return weft.start() if start else weft
+
+    def curl(self, *args, name="curl", traced=True, **more):
+        """Runs curl to its end; its output."""
+        out = self.tmp / f"curl-{self.serial}.out"
+        process = self.process(["curl", "-s", "-S", "-o", out, *args], name=name, traced=traced, **more)
+        process.wait()
+        return process.child.returncode, out.read_bytes() if out.exists() else b""
+
+    def close(self):
+        while self.ended:
+            self.ended.pop()()
+        self.cgroup.remove()

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real servers, configured in a directory of the test's own, on free loopback ports."""
+import os
+import shutil
+import subprocess
+
+from . import paths
+from .proc import free_port
+
+NGINX = """
+worker_processes {workers};
+pid {dir}/pid;
+error_log {dir}/error.log;
+daemon off;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  types {{ text/plain txt; }}
+  client_body_temp_path {dir}/a; proxy_temp_path {dir}/b; fastcgi_temp_path {dir}/c;
+  uwsgi_temp_path {dir}/d; scgi_temp_path {dir}/e;
+  keepalive_requests 1000000;
+  sendfile {sendfile};
+  {http}
+  server {{
+    listen {listen} backlog=512;
+    {listen6}
+    {server}
+  }}
+}}
+"""
+
+LEAF = """location /leaf/ { return 200 "ok\\n"; }
+    location /fail/ { return 503 "no\\n"; }"""
+
+
+class Running:
+    def __init__(self, process, port, name, root=None):
+        self.process, self.port, self.name, self.root = process, port, name, root
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def stop(self):
+        self.process.stop()
+
+
+def missing(*programs):
+    """The first of the programs that is not installed, or None."""
+    path = os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin:/usr/local/go/bin"
+    return next((p for p in programs if not shutil.which(p, path=path)), None)
+
+
+def which(program):
+    return shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin:/usr/local/go/bin")
+
+
+def nginx(lab, name, server=LEAF, http="", workers=1, sendfile="on", v6=None, port=None, **more):
+    """nginx with the given server block."""
+    root, port = lab.dir(name), port or free_port()
+    (root / "www").mkdir()
+    (root / "nginx.conf").write_text(NGINX.format(
+        dir=root, workers=workers, http=http, sendfile=sendfile, listen=f"127.0.0.1:{port}",
+        listen6=f"listen {v6};" if v6 else "", server=server.replace("$ROOT", str(root / "www"))))
+    process = lab.process([which("nginx"), "-e", root / "error.log", "-p", root, "-c", root / "nginx.conf"],
+                          name, **more)
+    process.wait_port(port)
+    return Running(process, port, name, root / "www")
+
+
+def nginx_static(lab, name, **more):
+    """Serves files of .root."""
+    return nginx(lab, name, "location / { root $ROOT; }", **more)
+
+
+def nginx_proxy(lab, name, to, keepalive=0, rewrite="", **more):
+    """A proxy, with that many kept connections to the one behind (0: a new one each)."""
+    http = f"upstream back {{ server 127.0.0.1:{to}; {f'keepalive {keepalive};' if keepalive else ''} }}"
+    server = f"""location / {{
+      {rewrite}
+      proxy_pass http://back;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      {'proxy_http_version 1.1; proxy_set_header Connection "";' if keepalive else ''}
+    }}"""
+    return nginx(lab, name, server, http, **more)
+
+
+APACHE = """
+ServerRoot {dir}
+ServerName t
+PidFile {dir}/pid
+ErrorLog {dir}/error.log
+Listen 127.0.0.1:{port}
+User www-data
+Group www-data
+DefaultRuntimeDir {dir}
+Mutex posixsem
+KeepAlive On
+MaxKeepAliveRequests 0
+{modules}
+<IfModule mpm_prefork_module>
+  StartServers 4
+  MinSpareServers 1
+  MaxRequestWorkers 80
+  ServerLimit 80
+</IfModule>
+DocumentRoot {dir}/www
+<Directory {dir}/www>
+  Require all granted
+</Directory>
+{more}
+"""
+
+
+def apache(lab, name, mpm="prefork", config="", mods=(), **more):
+    """Apache httpd with the given multi-processing module."""
+    root, port = lab.dir(name), free_port()
+    (root / "www").mkdir()
+    (root / "www").chmod(0o755)
+    loaded = [f"mpm_{mpm}", "authz_core", "dir", "headers", *mods]
+    modules = "\n".join(f"LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so" for m in loaded)
+    (root / "httpd.conf").write_text(APACHE.format(dir=root, port=port, modules=modules, more=config))
+    process = lab.process([which("apache2"), "-X" if more.pop("single", False) else "-DFOREGROUND",
+                           "-f", root / "httpd.conf"], name, **more)
+    process.wait_port(port)
+    return Running(process, port, name, root / "www")
+
+
+def apache_proxy(lab, name, to, mpm="prefork", **more):
+    return apache(lab, name, mpm, f"ProxyPass / http://127.0.0.1:{to}/ connectiontimeout=5\n",
+                  ("proxy", "proxy_http"), **more)
+
+
+HAPROXY = """
+global
+  nbthread {threads}
+  maxconn 1000
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+  {options}
+frontend f
+  bind 127.0.0.1:{port}
+  default_backend b
+backend b
+  server s 127.0.0.1:{to}
+"""
+
+
+def haproxy(lab, name, to, threads=1, options="", **more):
+    root, port = lab.dir(name), free_port()
+    (root / "haproxy.cfg").write_text(HAPROXY.format(port=port, to=to, threads=threads, options=options))
+    process = lab.process([which("haproxy"), "-db", "-f", root / "haproxy.cfg"], name, **more)
+    process.wait_port(port)
+    return Running(process, port, name)
+
+
+def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, **more):
+    """One of apps/, the same service in several languages."""
+    port = free_port()
+    env = {"PORT": str(port), "NEXT": str(to), "POOL": str(pool), "BACKGROUND_MS": str(beat),
+           "DEAD": str(dead), "PYTHONDONTWRITEBYTECODE": "1", **more.pop("env", {})}
+    argv = {
+        "python": lambda: [python(), paths.APPS / "threads.py"],
+        "gunicorn": lambda: [python(), "-m", "gunicorn", "-w", "4", "--backlog", "256", "-b",
+                             f"127.0.0.1:{port}", "wsgi:app"],
+        "asyncio": lambda: [python(), paths.APPS / "aio.py"],
+        "node": lambda: [which("node"), paths.APPS / "app.js"],
+        "java": lambda: [which("java"), "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp",
+                         java_classes(lab), "App"],
+        "go": lambda: [go_binary(lab)],
+        "php": lambda: [which("php"), "-S", f"127.0.0.1:{port}", paths.APPS / "app.php"],
+        "ruby": lambda: [which("puma"), "-b", f"tcp://127.0.0.1:{port}?backlog=256", "-t", "64:64", "-C",
+                         puma_config(lab), paths.APPS / "config.ru"],
+    }[kind]()
+    if kind == "php":
+        env["PHP_CLI_SERVER_WORKERS"] = "4"
+    process = lab.process(argv, name, env=env, cwd=paths.APPS, **more)
+    process.wait_port(port, timeout=30)
+    return Running(process, port, name)
+
+
+NEEDS = {"python": (), "gunicorn": ("gunicorn",), "asyncio": (), "node": ("node",), "java": ("java", "javac"),
+         "go": ("go",), "php": ("php",), "ruby": ("puma",), "nginx": ("nginx",), "haproxy": ("haproxy",),
+         "apache": ("apache2",), "curl": ("curl",), "wrk": ("wrk",)}
+
+
+def python():
+    """The system's own, where gunicorn's package is."""
+    return "/usr/bin/python3"
+
+
+def once(lab, name, make):
+    """Builds something at most once a test run, beside the tests' temporary directories."""
+    path = lab.tmp.parent / name
+    if not path.exists():
+        part = lab.tmp.parent / f"{name}.part-{os.getpid()}"
+        make(part)
+        part.rename(path)
+    return path
+
+
+def java_classes(lab):
+    def make(part):
+        part.mkdir()
+        subprocess.run([which("javac"), "-d", part, paths.APPS / "App.java"], check=True)
+    return once(lab, "java-classes", make)
+
+
+def go_binary(lab):
+    def make(part):
+        env = {**os.environ, "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GOTOOLCHAIN": "local",
+               "CGO_ENABLED": "0"}
+        subprocess.run([which("go"), "build", "-o", part, "."], cwd=paths.APPS / "gohttp", env=env, check=True)
+    return once(lab, "gohttp", make)
+
+
+def puma_config(lab):
+    path = lab.tmp / "puma.rb"
+    # Without the reactor a connection is one thread's from its first byte to its last.
+    path.write_text("queue_requests false\nlog_requests false\npersistent_timeout 60\n")
+    return path
