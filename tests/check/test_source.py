@@ -37,10 +37,11 @@ def test_no_macro_hides_a_return():
     for path in product(*C):
         joined = re.sub(r"\\\n", " ", tree.code(path))
         for line in joined.splitlines():
-            if re.match(r"\s*#\s*define\b", line) and re.search(r"\breturn\b", line):
+            if not re.match(r"\s*#\s*define\b", line) or not re.search(r"\breturn\b", line):
+                continue
+            if not re.search(r"\bint [\w#]+\([^()]*\)\s*\{", line):  # else it defines a whole function
                 found.append(f"{path}: {line.split('(')[0].strip()}")
-    allowed = {"tests/bench/empty.h: #define EMPTY"}  # defines whole functions
-    assert set(found) <= allowed, "\n".join(found)
+    assert not found, "\n".join(found)
 
 
 def test_files_are_short():
