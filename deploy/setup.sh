@@ -8,9 +8,14 @@ export PATH="$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
 kinds=" ${*:-build demo test} "
 wanted=()
+arch=$(dpkg --print-architecture)
 while read -r kind package command; do
 	case "$kind" in '' | '#'*) continue ;; esac
 	case "$kinds" in *" $kind "*) ;; *) continue ;; esac
+	case "$command" in
+	"[$arch]") command= ;;
+	"["*) continue ;;
+	esac
 	[ -n "$command" ] && command -v "$command" >/dev/null && continue
 	wanted+=("$package")
 done <packages.txt
