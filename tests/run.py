@@ -34,6 +34,7 @@ SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
 }
+SANITIZED = ["-Db_sanitize=address,undefined", "-Db_lundef=false"] + (["-Dwerror=true"] if IN_CI else [])
 SANITIZER = re.compile(r".*(ERROR: (Address|Leak)Sanitizer|runtime error:).*")
 TIDY = ("agent", "tests/bench")
 
@@ -201,7 +202,7 @@ def unit_suite(args, directory, label, env=None):
 
 
 def sanitized_suite(args):
-    broken = build(ASAN, [*strict(), "-Db_sanitize=address,undefined", "-Db_lundef=false"])
+    broken = build(ASAN, SANITIZED)
     return [broken] if broken else unit_suite(args, ASAN, "sanitized", SANITIZERS)
 
 
@@ -312,11 +313,13 @@ def pytest_results(label, xml, log, status):
     return results
 
 
-def pytest_suite(args, label, python, directory, env=None, timeout=900):
+def pytest_suite(args, label, python, directory, env=None, timeout=900, marker=None):
     log, xml = REPORTS / f"{label}.log", REPORTS / f"{label}.xml"
     xml.unlink(missing_ok=True)
     argv = [python, "-m", "pytest", "-q", "-rA", f"--rootdir={ROOT}", f"--junitxml={xml}", "-p",
             "no:cacheprovider", directory]
+    if marker:
+        argv += ["-m", marker]
     if args.only:
         argv += ["-k", args.only.replace("*", "")]
     status = run(argv, log, {"PYTHONDONTWRITEBYTECODE": "1", "WEFT_BUILD": str(BUILD), **(env or {})}, timeout)
@@ -347,19 +350,30 @@ def venv():
     return python, ""
 
 
-def live_suite(args):
+def live_suite(args, label, env, marker=None):
     if os.geteuid() != 0:
-        state = "failed" if IN_CI else "skipped"
-        return [Result("live", state, "needs root to load eBPF programs")]
+        return [Result(label, "failed" if IN_CI else "skipped", "needs root to load eBPF programs")]
     python, why = venv()
-    env = {"WEFT_REQUIRE_LIVE": "1"} if IN_CI else {}
-    results = pytest_suite(args, "live", str(python), "tests/e2e", env, 2700)
-    if why:
-        results.append(Result("live requirements", "failed" if IN_CI else "skipped", why))
     if IN_CI:
-        for r in results:
-            if r.state == "skipped" and re.search(r"\b(e?bpf|hooks?|kernel|root)\b", r.why, re.I):
-                r.state, r.why = "failed", f"skipped in CI: {r.why}"
+        env = {**env, "WEFT_REQUIRE_LIVE": "1"}
+    results = pytest_suite(args, label, str(python), "tests/e2e", env, 2700, marker)
+    if why:
+        results.append(Result(f"{label} requirements", "failed" if IN_CI else "skipped", why))
+    for r in results:
+        if IN_CI and r.state == "skipped" and re.search(r"\b(e?bpf|hooks?|kernel|root|cgroup)\b", r.why, re.I):
+            r.state, r.why = "failed", f"skipped in CI: {r.why}"
+    return results
+
+
+def live_sanitized_suite(args):
+    """What runs over every hook set, with the agent built for the sanitizers."""
+    broken = build(ASAN, SANITIZED)
+    if broken:
+        return [broken]
+    env = {**SANITIZERS, "WEFT_BIN": str(ASAN / "agent/weft"), "WEFT_TEST_HOOKS": "sock-ringbuf,syscalls-perf"}
+    results = live_suite(args, "live-sanitized", env, "core")
+    for r in results:
+        r.name = f"sanitized.{r.name}"
     return results
 
 
@@ -386,7 +400,8 @@ def main():
                 timed("lint", lint_suite, args)
         timed("check", check_suite, args)
     if (args.live or both) and built:
-        timed("live", live_suite, args)
+        timed("live", live_suite, args, "live", {})
+        timed("live sanitized", live_sanitized_suite, args)
 
     if failed:
         print("\nfailed:")
