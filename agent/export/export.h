@@ -13,8 +13,8 @@ struct export;
 struct resource_table;
 struct span;
 
-/* Starts every configured exporter. Borrows resources until export_free. 0, -EINVAL (an option makes
- * no sense: *ret_why says which, a static or thread-local string), -ENOMEM… */
+/* Starts every configured exporter. Borrows resources until export_free. 0, -EINVAL (an option
+ * makes no sense: *ret_why says which, a static or thread-local string), -ENOMEM… */
 int export_new(const struct export_options *options, const struct resource_table *resources,
 	struct export **ret_export, const char **ret_why);
 
@@ -27,15 +27,16 @@ uint64_t export_drain(struct export *export, uint64_t deadline_ns);
 void export_free(struct export *export);
 
 struct export_stats {
-	const char *name;         /* "otlp", "terminal", "json" */
+	const char *name; /* "otlp", "terminal", "json" */
+	/* offered = dropped_queue + sent + rejected + failed + queued; the last two: in the queue
+	 * now */
 	uint64_t offered, dropped_queue, sent, rejected, failed, queued, queued_bytes;
 	uint64_t requests, retries, bytes;
-	uint64_t last_ok_ns;      /* CLOCK_MONOTONIC, 0 never */
-	bool able;                /* no attempt yet, or the latest one succeeded */
-	char last_error[160];     /* empty if able; no secrets */
+	uint64_t last_ok_ns; /* CLOCK_MONOTONIC, 0 never */
+	bool able; /* no attempt yet, or the latest one succeeded */
+	char last_error[160]; /* empty if able; no secrets */
 };
 
 /* Any thread. */
 unsigned export_count(const struct export *export);
 void export_stats(const struct export *export, unsigned i, struct export_stats *ret_stats);
-
