@@ -33,12 +33,13 @@ def pytest_generate_tests(metafunc):
 
 
 def live_or_skip():
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    if not paths.WEFT.exists():
-        pytest.skip(f"the agent is not built: {paths.WEFT}")
-    if cgroup.mount_point() is None:
-        pytest.skip("no cgroup v2 is mounted")
+    why = ("needs root" if os.geteuid() != 0 else
+           f"the agent is not built: {paths.WEFT}" if not paths.WEFT.exists() else
+           "no cgroup v2 is mounted" if cgroup.mount_point() is None else None)
+    if why and os.environ.get("WEFT_REQUIRE_LIVE"):
+        pytest.fail(f"a live test cannot run: {why}")
+    if why:
+        pytest.skip(why)
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +69,25 @@ def traced(lab, hooks):
     """The laboratory with an agent that traces its cgroup."""
     lab.agent = lab.weft(hooks=hooks[0], transport=hooks[1])
     yield lab
+
+
+@pytest.fixture(scope="module")
+def batch(request, hooks, tmp_path_factory):
+    """Plays a module's cases (its function `play(lab)`) under one agent; the spans by case. A case
+    is what follows the last ":" of a service's name."""
+    live_or_skip()
+    tmp = tmp_path_factory.mktemp("batch")
+    tmp.chmod(0o755)
+    it = Lab(tmp)
+    try:
+        agent = it.weft(hooks=hooks[0], transport=hooks[1])
+        notes = request.module.play(it)
+        cases = {}
+        for s in agent.stop():
+            cases.setdefault(s.service.rpartition(":")[2], []).append(s)
+        yield cases, notes
+    finally:
+        it.close()
 
 
 @pytest.fixture

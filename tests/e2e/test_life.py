@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes and connections that come and go, what is selected, and how the agent ends."""
+import os
+import signal
+import threading
+import time
+
+import pytest
+from weftlib import servers
+from weftlib.cgroup import Cgroup
+from weftlib.http import Raw, get
+from weftlib.proc import free_port
+from weftlib.spans import check_sane, client, expect, expect_counts, server
+
+
+@pytest.mark.core
+def test_older_connection(lab, hooks, need):
+    """Connections from before the agent: traced from their next request, the roles known."""
+    need("nginx")
+    leaf = servers.nginx(lab, "leaf")
+    front = servers.nginx_proxy(lab, "front", leaf.port, keepalive=1)
+    with Raw(front.port) as raw:
+        assert raw.get("/leaf/before")[0] == 200
+        agent = lab.weft(hooks=hooks[0], transport=hooks[1])
+        for c in "ab":
+            assert raw.get(f"/leaf/{c}")[0] == 200
+        spans = agent.stop()
+    expect(spans, [server("front", f"GET /leaf/{c}", 200, client(
+        "front", f"GET /leaf/{c}", 200, server("leaf", f"GET /leaf/{c}", link="socket"))) for c in "ab"])
+
+
+def test_agent_starts_inside_a_reply(lab, need):
+    """A reply that began before the agent is no span; the next exchange is."""
+    need("nginx")
+    slow = servers.nginx(lab, "slow", "location / { root $ROOT; limit_rate 4m; }")
+    with open(slow.root / "large", "wb") as f:
+        f.truncate(4 << 20)
+    with Raw(slow.port) as raw:
+        raw.send(b"GET /large HTTP/1.1\r\nHost: t\r\n\r\n")
+        raw.more()
+        agent = lab.weft()
+        assert raw.reply()[0] == 200
+        assert raw.get("/none")[0] == 404
+    expect(agent.stop(), [server("slow", "GET /none", 404)])
+
+
+@pytest.mark.core
+def test_first_request_of_a_new_server(traced, need):
+    """A server that starts after the agent is traced from its first request."""
+    need("nginx")
+    for i in range(3):
+        leaf = servers.nginx(traced, f"leaf{i}")
+        assert get(leaf.port, "/leaf/first")[0] == 200
+        leaf.stop()
+    expect(traced.agent.stop(), [server(f"leaf{i}", "GET /leaf/first") for i in range(3)])
+
+
+FORKS = """
+import os, socket, sys
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("127.0.0.1", int(os.environ["PORT"])))
+listener.listen(16)
+while True:
+    conn, _ = listener.accept()
+    if os.fork() == 0:
+        conn.recv(4096)
+        conn.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nok")
+        conn.close()
+        os._exit(0)
+    conn.close()
+    os.waitpid(-1, os.WNOHANG)
+"""
+
+
+@pytest.mark.core
+def test_process_a_connection(traced):
+    """A new process for every connection."""
+    port = free_port()
+    traced.process(["/usr/bin/python3", "-c", FORKS], "forks", env={"PORT": str(port)}).wait_port(port)
+    for i in range(20):
+        assert get(port, f"/n{chr(97 + i)}")[0] == 200
+    spans = traced.agent.stop()
+    expect(spans, [server("forks", f"GET /n{chr(97 + i)}") for i in range(20)])
+    assert len({s.pid for s in spans}) == 20
+
+
+def test_exec_keeps_the_socket(traced):
+    """A process reads a request, then becomes another program, which replies."""
+    port = free_port()
+    code = f"""
+import os, socket
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("127.0.0.1", {port}))
+listener.listen(1)
+conn, _ = listener.accept()
+conn.recv(4096)
+os.dup2(conn.fileno(), 1)
+os.execv("/usr/bin/printf", ["printf", "HTTP/1.1 200 OK\\\\r\\\\nContent-Length: 2\\\\r\\\\n\\\\r\\\\nok"])
+"""
+    traced.process(["/bin/sh", "-c", 'exec /usr/bin/python3 -c "$CODE" >/dev/null'], "exec",
+                   env={"CODE": code}).wait_port(port)
+    assert get(port, "/x")[0] == 200
+    expect(traced.agent.stop(), [server("exec", "GET /x")])
+
+
+@pytest.mark.core
+def test_killed_inside_a_reply(traced, need):
+    """kill -9 with half of the reply sent: both ends have a span that says so."""
+    need("curl")
+    port = free_port()
+    code = f"""
+import socket, time
+s = socket.socket()
+s.bind(("127.0.0.1", {port}))
+s.listen(1)
+c, _ = s.accept()
+c.recv(4096)
+c.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 100\\r\\n\\r\\nhalf")
+time.sleep(60)
+"""
+    victim = traced.process(["/usr/bin/python3", "-c", code], "victim")
+    victim.wait_port(port)
+    curl = traced.process(["curl", "-s", f"http://127.0.0.1:{port}/x"], "curl")
+    time.sleep(0.5)
+    victim.kill(signal.SIGKILL)
+    assert curl.wait(10) == 18
+    expect(traced.agent.stop(), [client(
+        "curl", "GET /x", 200, server("victim", "GET /x", 200, error="aborted"), error="connection_closed")])
+
+
+def test_children_follow(lab, need):
+    """Selected by pid: its children, and theirs, belong to it."""
+    need("nginx")
+    port = free_port()
+    go, tell = os.pipe()
+    shell = lab.process(["/bin/sh", "-c", "read go; /bin/sh -c '/usr/bin/python3 -c \"$CODE\"; true'; true"], "child",
+                        env={"CODE": FORKS, "PORT": str(port)}, stdin=go)
+    os.close(go)
+    agent = lab.weft(include=[f"pid={shell.pid}"])
+    os.write(tell, b"go\n")
+    os.close(tell)
+    shell.wait_port(port)
+    assert get(port, "/x")[0] == 200
+    expect(agent.stop(), [server("child", "GET /x")])
+
+
+def two(lab):
+    return servers.nginx(lab, "one"), servers.nginx(lab, "two")
+
+
+def ask(*running):
+    for it in running:
+        assert get(it.port, "/leaf/x")[0] == 200
+
+
+@pytest.mark.parametrize("rule", ["pid", "port"])
+def test_select_one(lab, need, rule):
+    need("nginx")
+    one, two_ = two(lab)
+    agent = lab.weft(include=[f"pid={one.pid}" if rule == "pid" else f"port={one.port}"])
+    ask(one, two_)
+    expect(agent.stop(), [server("one", "GET /leaf/x")])
+
+
+def test_select_by_port_before_it_listens(lab, need):
+    need("nginx")
+    port = free_port()
+    agent = lab.weft(include=[f"port={port}"])
+    one = servers.nginx(lab, "one", port=port)
+    ask(one, servers.nginx(lab, "two"))
+    expect(agent.stop(), [server("one", "GET /leaf/x")])
+
+
+@pytest.mark.parametrize("rule", ["exe=curl", "exe=/usr/bin/cur*"])
+def test_select_by_exe(lab, need, rule):
+    need("nginx", "curl")
+    leaf = servers.nginx(lab, "leaf")
+    agent = lab.weft(include=[rule])
+    assert lab.curl(f"http://127.0.0.1:{leaf.port}/leaf/x")[0] == 0
+    expect(agent.stop(), [client("curl", "GET /leaf/x")])
+
+
+def test_select_by_cgroup_with_exclude(lab, need):
+    need("nginx")
+    inner, outer = Cgroup("inner", lab.cgroup), Cgroup("outer", lab.cgroup)
+    one = servers.nginx(lab, "one", cgroup=inner)
+    two_ = servers.nginx(lab, "two", cgroup=outer)
+    agent = lab.weft(args=["--exclude", f"cgroup={outer.path}"])
+    ask(one, two_)
+    expect(agent.stop(), [server("one", "GET /leaf/x")])
+
+
+def test_no_rule(lab, need):
+    """With no rule every listener is traced, and who calls it on this host."""
+    need("nginx", "curl")
+    leaf = servers.nginx(lab, "leaf")
+    agent = lab.weft(include=[])
+    assert lab.curl(f"http://127.0.0.1:{leaf.port}/leaf/x")[0] == 0
+    spans = [s for s in agent.stop() if s.service in ("leaf", "curl")]
+    expect(spans, [client("curl", "GET /leaf/x", 200, server("leaf", "GET /leaf/x"))])
+
+
+def test_not_itself(lab, need):
+    """The agent's own endpoint is no server to trace, even inside a selected group."""
+    need("curl")
+    agent = lab.weft(cgroup=lab.cgroup)
+    for path in ("healthz", "readyz", "metrics"):
+        assert lab.curl(f"http://127.0.0.1:{agent.port}/{path}")[0] == 0
+    expect(agent.stop(), [client("curl", f"GET /{p}") for p in ("healthz", "readyz", "metrics")])
+
+
+def test_reload_under_load(lab, need, tmp_path):
+    """SIGHUP takes a second server in while the first is busy: no span of the first is lost."""
+    need("nginx")
+    one, two_ = two(lab)
+    config = tmp_path / "weft.yaml"
+    config.write_text(f"select:\n  include: [port={one.port}]\n")
+    agent = lab.weft(include=[], args=["--config", config])
+    stop, done = threading.Event(), [0]
+
+    def load():
+        with Raw(one.port) as raw:
+            while not stop.is_set():
+                assert raw.get("/leaf/load")[0] == 200
+                done[0] += 1
+
+    threads = [threading.Thread(target=load) for _ in range(2)]
+    for t in threads:
+        t.start()
+    ask(two_)
+    config.write_text(f"select:\n  include: [port={one.port}, port={two_.port}]\n")
+    agent.reload()
+    time.sleep(1)
+    for _ in range(5):
+        ask(two_)
+    stop.set()
+    for t in threads:
+        t.join()
+    spans = agent.stop()
+    check_sane(spans)
+    assert sum(s.service == "one" for s in spans) == done[0]
+    assert sum(s.service == "two" for s in spans) == 5
+
+
+def test_bad_reload_changes_nothing(lab, need, tmp_path):
+    need("nginx")
+    one, two_ = two(lab)
+    config = tmp_path / "weft.yaml"
+    config.write_text(f"select:\n  include: [port={one.port}]\n")
+    agent = lab.weft(include=[], args=["--config", config])
+    config.write_text("select:\n  inclde: [port=1]\n")
+    agent.reload()
+    time.sleep(0.5)
+    ask(one, two_)
+    spans = agent.stop(expect_log="reload|inclde|configuration")
+    expect(spans, [server("one", "GET /leaf/x")])
+    assert "inclde" in agent.log()
+
+
+def test_drain(lab, need):
+    """SIGTERM right behind the last reply: what was seen is exported."""
+    need("nginx")
+    leaf = servers.nginx(lab, "leaf")
+    agent = lab.weft()
+    with Raw(leaf.port) as raw:
+        for _ in range(500):
+            raw.get("/leaf/x")
+        spans = agent.stop(check=False)
+    expect_counts(spans, [(server("leaf", "GET /leaf/x"), 500)])
+
+
+def test_open_request_at_the_end(lab):
+    """A request without a reply when the agent ends is a span that says it is incomplete."""
+    port = free_port()
+    code = f"""
+import socket, time
+s = socket.socket()
+s.bind(("127.0.0.1", {port}))
+s.listen(1)
+c, _ = s.accept()
+c.recv(4096)
+time.sleep(60)
+"""
+    lab.process(["/usr/bin/python3", "-c", code], "slow").wait_port(port)
+    agent = lab.weft()
+    with Raw(port) as raw:
+        raw.send(b"GET /x HTTP/1.1\r\nHost: t\r\n\r\n")
+        time.sleep(0.3)
+        spans = agent.stop()
+    expect(spans, [server("slow", "GET /x", 0, weft__incomplete="shutdown")])
