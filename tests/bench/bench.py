@@ -448,6 +448,9 @@ def main():
     os.chmod(directory, 0o755)
     cgroup = cgroup2_mount() / CGROUP
     cgroup.mkdir(exist_ok=True)
+    load = float(open("/proc/loadavg").read().split()[0])
+    if load > 0.5:
+        print(f"bench: the machine is busy (load {load}): expect noise", file=sys.stderr)
     failed = None
     results = {}
     try:
@@ -465,7 +468,7 @@ def main():
     some = next((r for p in results.values() for rows in p.values() for r in rows), None)
     print(f"machine: {machine()}")
     print(f"date:    {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, "
-          f"{open('/proc/loadavg').read().split()[0]} load at the end")
+          f"{load} load before the start")
     print(f"command: tests/bench/run.sh {shlex.join(sys.argv[1:])}".rstrip())
     print(f"hooks:   {args.hooks}; {args.rounds} rounds, the variants taking turns; medians, ratios within "
           f"a round; missing, extra and lost are sums")
