@@ -19,7 +19,12 @@ struct log_field {
 	int64_t num;
 };
 
-#define LOG_STR(k, v) ((struct log_field){.key = (k), .str = (v) ? (v) : ""})
+static inline struct log_field log_str(const char *key, const char *value)
+{
+	return (struct log_field){.key = key, .str = value ? value : ""};
+}
+
+#define LOG_STR(k, v) log_str(k, v)
 #define LOG_INT(k, v) ((struct log_field){.key = (k), .num = (int64_t)(v)})
 
 /* Both may be called again at a reload. Before the first call: info, logfmt. */

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/features.h"
+
+#include "core/cleanup.h"
+#include "core/slice.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/capability.h>
+#include <linux/perf_event.h>
+#include <mntent.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+
+#define PROCESSES_MAX     512 /* looked at to see whether we may */
+#define PIDNS_FIRST_INODE 0xeffffffcu /* PROC_PID_INIT_INO, linux/proc_ns.h */
+
+/* r0 = 0; exit */
+static const struct bpf_insn nothing[] = {
+	{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+	{.code = BPF_JMP | BPF_EXIT},
+};
+
+static void yes(struct feature_state *state, const char *detail)
+{
+	state->ok = true;
+	state->error = 0;
+	snprintf(state->detail, sizeof(state->detail), "%s", detail);
+}
+
+static void no(struct feature_state *state, int error, const char *detail)
+{
+	state->ok = false;
+	state->error = error;
+	snprintf(state->detail, sizeof(state->detail), "%s", detail);
+}
+
+/* The first line of a small file; empty if it cannot be read. */
+static int read_line(const char *path, char *ret_text, size_t cap)
+{
+	_fclose_ FILE *f = fopen(path, "re");
+
+	if (!f)
+		return -errno;
+	if (!fgets(ret_text, (int)cap, f))
+		return -EIO;
+	ret_text[strcspn(ret_text, "\n")] = '\0';
+	return 0;
+}
+
+static int read_number(const char *path)
+{
+	char text[24];
+
+	return read_line(path, text, sizeof(text)) < 0 ? -1 : (int)strtol(text, NULL, 10);
+}
+
+static void find_mount(const char *type, char *ret_dir, size_t cap)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent *m;
+
+	ret_dir[0] = '\0';
+	if (!mounts)
+		return;
+	while ((m = getmntent(mounts)))
+		if (strcmp(m->mnt_type, type) == 0) {
+			snprintf(ret_dir, cap, "%s", m->mnt_dir);
+			break;
+		}
+	endmntent(mounts);
+}
+
+static uint64_t effective_caps(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {0};
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return 0;
+	return data[0].effective | (uint64_t)data[1].effective << 32;
+}
+
+bool features_has_cap(const struct features *features, int cap)
+{
+	return features->caps >> cap & 1;
+}
+
+static void probe_surroundings(struct features *f)
+{
+	struct utsname name;
+	struct rlimit limit;
+	char text[128];
+	char *open;
+
+	if (uname(&name) == 0) {
+		snprintf(f->release, sizeof(f->release), "%s", name.release);
+		snprintf(f->arch, sizeof(f->arch), "%s", name.machine);
+	}
+	f->uid = geteuid();
+	f->caps = effective_caps();
+	f->perf_paranoid = read_number("/proc/sys/kernel/perf_event_paranoid");
+	f->unprivileged_bpf_disabled = read_number("/proc/sys/kernel/unprivileged_bpf_disabled");
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0)
+		f->memlock = limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
+	/* "[none] integrity confidentiality" */
+	if (read_line("/sys/kernel/security/lockdown", text, sizeof(text)) == 0 &&
+		(open = strchr(text, '[')))
+		snprintf(f->lockdown, sizeof(f->lockdown), "%.*s", (int)strcspn(open + 1, "]"),
+			open + 1);
+	find_mount("tracefs", f->tracefs, sizeof(f->tracefs));
+	find_mount("cgroup2", f->cgroup2, sizeof(f->cgroup2));
+}
+
+static void probe_bpf(struct features *f)
+{
+	struct feature_state *state = &f->v[FEATURE_BPF];
+	_close_ int map = bpf_map_create(BPF_MAP_TYPE_HASH, "weft_probe", 8, 8, 1, NULL);
+	_close_ int prog = -1;
+
+	if (map < 0) {
+		no(state, -map, "bpf(BPF_MAP_CREATE)");
+		return;
+	}
+	prog = bpf_prog_load(
+		BPF_PROG_TYPE_TRACEPOINT, "weft_probe", "GPL", nothing, ARRAY_SIZE(nothing), NULL);
+	if (prog < 0)
+		no(state, -prog, "bpf(BPF_PROG_LOAD)");
+	else
+		yes(state, "a program loads");
+}
+
+/* Loads a program for a BTF tracepoint and attaches it for a moment. 0 or -errno. */
+static int try_tracepoint(const struct btf *btf, const char *name)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_RAW_TP);
+	_close_ int prog = -1, link = -1;
+	char type[96];
+	int id;
+
+	snprintf(type, sizeof(type), "btf_trace_%s", name);
+	id = btf__find_by_name_kind(btf, type, BTF_KIND_TYPEDEF);
+	if (id < 0)
+		return -ENOENT;
+	opts.attach_btf_id = (uint32_t)id;
+	prog = bpf_prog_load(
+		BPF_PROG_TYPE_TRACING, "weft_probe", "GPL", nothing, ARRAY_SIZE(nothing), &opts);
+	if (prog < 0)
+		return prog;
+	link = bpf_raw_tracepoint_open(NULL, prog);
+	return link < 0 ? link : 0;
+}
+
+static void probe_tracepoints(struct feature_state *state, const struct btf *btf,
+	const char *const *names, const char *found)
+{
+	for (; *names; names++) {
+		int r = try_tracepoint(btf, *names);
+
+		if (r < 0) {
+			no(state, r == -ENOENT ? 0 : -r, *names);
+			return;
+		}
+	}
+	yes(state, found);
+}
+
+static void probe_btf(struct features *f)
+{
+	static const char *const sock[] = {"sock_send_length", "sock_recv_length", NULL};
+	static const char *const life[] = {"inet_sock_set_state", "tcp_destroy_sock",
+		"sched_process_exec", "sched_process_fork", "sched_process_exit",
+		"cgroup_attach_task", NULL};
+	struct btf *btf = btf__load_vmlinux_btf();
+
+	if (!btf) {
+		no(&f->v[FEATURE_BTF], errno, "/sys/kernel/btf/vmlinux");
+		no(&f->v[FEATURE_SOCK], 0, "no kernel types (BTF)");
+		no(&f->v[FEATURE_LIFE], 0, "no kernel types (BTF)");
+		return;
+	}
+	yes(&f->v[FEATURE_BTF], "/sys/kernel/btf/vmlinux");
+	probe_tracepoints(&f->v[FEATURE_SOCK], btf, sock, "sock_send_length, sock_recv_length");
+	probe_tracepoints(&f->v[FEATURE_LIFE], btf, life, "sock, tcp, sched, cgroup");
+	btf__free(btf);
+}
+
+static int perf_open(struct perf_event_attr *attr)
+{
+	int fd;
+
+	attr->size = sizeof(*attr);
+	fd = (int)syscall(SYS_perf_event_open, attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static void probe_syscalls(struct features *f)
+{
+	struct feature_state *state = &f->v[FEATURE_SYSCALLS];
+	struct perf_event_attr attr = {.type = PERF_TYPE_TRACEPOINT};
+	_close_ int event = -1, prog = -1;
+	char path[128], id[24];
+	int r;
+
+	if (!f->tracefs[0]) {
+		no(state, 0, "tracefs is not mounted");
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/events/syscalls/sys_exit_read/id", f->tracefs);
+	r = read_line(path, id, sizeof(id));
+	if (r < 0) {
+		no(state, -r, path);
+		return;
+	}
+	attr.config = strtoull(id, NULL, 10);
+	event = perf_open(&attr);
+	if (event < 0) {
+		no(state, -event, "perf_event_open(sys_exit_read)");
+		return;
+	}
+	prog = bpf_prog_load(
+		BPF_PROG_TYPE_TRACEPOINT, "weft_probe", "GPL", nothing, ARRAY_SIZE(nothing), NULL);
+	if (prog < 0)
+		no(state, -prog, "bpf(BPF_PROG_LOAD)");
+	else if (ioctl(event, PERF_EVENT_IOC_SET_BPF, prog) < 0)
+		no(state, errno, "attaching to sys_exit_read");
+	else
+		yes(state, "sys_exit_read and its like");
+}
+
+static void probe_buffers(struct features *f)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.config = PERF_COUNT_SW_BPF_OUTPUT,
+		.sample_type = PERF_SAMPLE_RAW,
+	};
+	_close_ int ring = bpf_map_create(
+		BPF_MAP_TYPE_RINGBUF, "weft_probe", 0, 0, (uint32_t)sysconf(_SC_PAGESIZE), NULL);
+	_close_ int perf = perf_open(&attr);
+
+	if (ring < 0)
+		no(&f->v[FEATURE_RINGBUF], ring == -EINVAL ? 0 : -ring, "BPF_MAP_TYPE_RINGBUF");
+	else
+		yes(&f->v[FEATURE_RINGBUF], "BPF_MAP_TYPE_RINGBUF");
+	if (perf < 0)
+		no(&f->v[FEATURE_PERFBUF], -perf, "perf_event_open(BPF_OUTPUT)");
+	else
+		yes(&f->v[FEATURE_PERFBUF], "perf_event_open(BPF_OUTPUT)");
+}
+
+/* One process or another hides even from root; that most can be looked at is what counts. */
+static void probe_processes(struct features *f)
+{
+	struct feature_state *state = &f->v[FEATURE_PROCESSES];
+	DIR *proc = opendir("/proc");
+	unsigned seen = 0, readable = 0;
+	struct dirent *entry;
+	char path[300], exe[8];
+
+	if (!proc) {
+		no(state, errno, "/proc");
+		return;
+	}
+	while (seen < PROCESSES_MAX && (entry = readdir(proc))) {
+		bool read;
+
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/exe", entry->d_name);
+		read = readlink(path, exe, sizeof(exe)) >= 0;
+		readable += read;
+		seen += read || errno == EACCES || errno == EPERM; /* else a kernel thread */
+	}
+	closedir(proc);
+	snprintf(path, sizeof(path), "%u of %u can be looked at", readable, seen);
+	if (readable * 5 < seen * 4)
+		no(state, EACCES, path);
+	else
+		yes(state, path);
+}
+
+static void probe_namespaces(struct features *f)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) < 0)
+		no(&f->v[FEATURE_PIDNS], errno, "/proc/self/ns/pid");
+	else if (st.st_ino != PIDNS_FIRST_INODE)
+		no(&f->v[FEATURE_PIDNS], 0, "a pid namespace of our own");
+	else
+		yes(&f->v[FEATURE_PIDNS], "ours");
+	if (f->cgroup2[0])
+		yes(&f->v[FEATURE_CGROUP2], f->cgroup2);
+	else
+		no(&f->v[FEATURE_CGROUP2], 0, "not mounted");
+}
+
+void features_probe(struct features *ret_features)
+{
+	libbpf_print_fn_t printer = libbpf_set_print(NULL); /* refusals are what we look for */
+	struct features *f = ret_features;
+
+	memset(f, 0, sizeof(*f));
+	probe_surroundings(f);
+	if (strcmp(f->lockdown, "confidentiality") == 0)
+		no(&f->v[FEATURE_READ], EPERM, "lockdown=confidentiality");
+	else
+		yes(&f->v[FEATURE_READ], f->lockdown[0] ? f->lockdown : "no lockdown");
+	probe_bpf(f);
+	probe_btf(f);
+	probe_syscalls(f);
+	probe_buffers(f);
+	probe_processes(f);
+	probe_namespaces(f);
+	libbpf_set_print(printer);
+}
+
+/* The first of what both hook sets need that is missing; FEATURE_MAX if nothing is. */
+static enum feature missing_base(const struct features *f)
+{
+	static const enum feature base[] = {FEATURE_BPF, FEATURE_BTF, FEATURE_READ, FEATURE_LIFE};
+
+	for (size_t i = 0; i < ARRAY_SIZE(base); i++)
+		if (!f->v[base[i]].ok)
+			return base[i];
+	return FEATURE_MAX;
+}
+
+static void say_state(const struct feature_state *state, const char *before,
+	char ret_why[static FEATURES_WHY_BYTES])
+{
+	snprintf(ret_why, FEATURES_WHY_BYTES, "%s%s: %s", before, state->detail,
+		state->error ? strerror(state->error) : "not in this kernel");
+}
+
+int features_choose(const struct features *features, enum hooks wanted, enum hooks *ret_hooks,
+	char ret_why[static FEATURES_WHY_BYTES])
+{
+	const struct feature_state *sock = &features->v[FEATURE_SOCK];
+	const struct feature_state *syscalls = &features->v[FEATURE_SYSCALLS];
+	enum feature missing = missing_base(features);
+	char sock_why[FEATURES_WHY_BYTES];
+
+	if (missing != FEATURE_MAX) {
+		say_state(&features->v[missing], "", ret_why);
+		return -ENOTSUP;
+	}
+	if (wanted != HOOKS_AUTO) {
+		const struct feature_state *state = wanted == HOOKS_SOCK ? sock : syscalls;
+
+		if (!state->ok) {
+			say_state(state, "asked for, but ", ret_why);
+			return -ENOTSUP;
+		}
+		snprintf(ret_why, FEATURES_WHY_BYTES, "asked for");
+		*ret_hooks = wanted;
+		return 0;
+	}
+	if (sock->ok) {
+		snprintf(ret_why, FEATURES_WHY_BYTES, "the cheapest, and it works here");
+		*ret_hooks = HOOKS_SOCK;
+		return 0;
+	}
+	say_state(sock, syscalls->ok ? "sock hooks do not work here, " : "", sock_why);
+	if (syscalls->ok) {
+		snprintf(ret_why, FEATURES_WHY_BYTES, "%s", sock_why);
+		*ret_hooks = HOOKS_SYSCALLS;
+		return 0;
+	}
+	snprintf(ret_why, FEATURES_WHY_BYTES, "%.120s; %s: %s", sock_why, syscalls->detail,
+		syscalls->error ? strerror(syscalls->error) : "not there");
+	return -ENOTSUP;
+}
+
+int features_choose_transport(const struct features *features, enum transport wanted,
+	enum transport *ret_transport, char ret_why[static FEATURES_WHY_BYTES])
+{
+	const struct feature_state *ring = &features->v[FEATURE_RINGBUF];
+	const struct feature_state *perf = &features->v[FEATURE_PERFBUF];
+
+	if (wanted == TRANSPORT_RINGBUF && ring->ok) {
+		snprintf(ret_why, FEATURES_WHY_BYTES, "the cheaper one");
+		*ret_transport = TRANSPORT_RINGBUF;
+		return 0;
+	}
+	if (perf->ok) {
+		if (wanted == TRANSPORT_PERF)
+			snprintf(ret_why, FEATURES_WHY_BYTES, "asked for");
+		else
+			say_state(ring, "no ring buffer, ", ret_why);
+		*ret_transport = TRANSPORT_PERF;
+		return 0;
+	}
+	say_state(perf, "", ret_why);
+	return -ENOTSUP;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "self/doctor.h"
+
+#include "core/cleanup.h"
+#include "self/snapshot.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <linux/capability.h>
+#include <string.h>
+
+enum state { STATE_OK, STATE_NOTE, STATE_LIMIT, STATE_MISSING };
+
+static const char *const state_names[] = {
+	[STATE_OK] = "ok",
+	[STATE_NOTE] = "note",
+	[STATE_LIMIT] = "limit",
+	[STATE_MISSING] = "MISSING",
+};
+
+/* One line for each enum feature. */
+struct check {
+	const char *name; /* in JSON */
+	const char *label;
+	const char *cost; /* what its lack means */
+	const char *grant; /* if permission is what lacks */
+	const char *absent; /* if the thing itself lacks */
+};
+
+#define GRANT_BPF                                                                                  \
+	"run as root, or grant CAP_BPF and CAP_PERFMON (Kubernetes: "                              \
+	"securityContext.capabilities.add [BPF, PERFMON])"
+
+static const struct check checks[FEATURE_MAX] = {
+	[FEATURE_BPF] = {"bpf", "BPF programs and maps", "nothing can be traced", GRANT_BPF,
+		"use a kernel with CONFIG_BPF_SYSCALL=y"},
+	[FEATURE_BTF] = {"btf", "kernel types (BTF)",
+		"the kernel's structures cannot be read: nothing can be traced",
+		"make /sys/kernel/btf/vmlinux readable",
+		"use a kernel with CONFIG_DEBUG_INFO_BTF=y"},
+	[FEATURE_READ] = {"memory_reads", "BPF may read memory", "nothing can be traced",
+		"boot with lockdown=integrity or lockdown=none", ""},
+	[FEATURE_LIFE] = {"life", "socket and process events",
+		"connections and processes cannot be followed: nothing can be traced", GRANT_BPF,
+		"use Linux 5.10 or later"},
+	[FEATURE_SOCK] = {"sock", "hooks: sock", "the dearer syscalls hooks are used", GRANT_BPF,
+		"Linux 6.3 and later have them"},
+	[FEATURE_SYSCALLS] = {"syscalls", "hooks: syscalls", "only the sock hooks can be used",
+		"run as root, or grant CAP_SYS_ADMIN; or CAP_PERFMON with sysctl "
+		"kernel.perf_event_paranoid=2 and read access to tracefs",
+		"mount -t tracefs tracefs /sys/kernel/tracing (Kubernetes: a hostPath volume)"},
+	[FEATURE_RINGBUF] = {"ringbuf", "transport: ringbuf", "the dearer perf buffers are used",
+		GRANT_BPF, "Linux 5.8 and later have it"},
+	[FEATURE_PERFBUF] = {"perfbuf", "transport: perf", "only the ring buffer can be used",
+		"run as root, or grant CAP_SYS_ADMIN; or CAP_PERFMON with sysctl "
+		"kernel.perf_event_paranoid=2",
+		"use a kernel with CONFIG_PERF_EVENTS=y"},
+	[FEATURE_PROCESSES] = {"processes", "other users' processes",
+		"their executables and listening ports are unknown: rules miss them, "
+		"services have no names",
+		"run as root, or grant CAP_SYS_PTRACE (Kubernetes: "
+		"securityContext.capabilities.add [SYS_PTRACE])",
+		"mount /proc"},
+	[FEATURE_PIDNS] = {"pid_namespace", "the host's pid namespace",
+		"processes cannot be found in /proc: nothing can be traced", "mount /proc",
+		"Kubernetes: hostPID: true; docker run --pid=host"},
+	[FEATURE_CGROUP2] = {"cgroup2", "cgroup v2", "cgroup rules never match", "",
+		"mount -t cgroup2 none /sys/fs/cgroup (Kubernetes: a hostPath volume)"},
+};
+
+struct diagnosis {
+	const struct features *features;
+	enum state state[FEATURE_MAX];
+	bool can;
+	enum hooks hooks;
+	enum transport transport;
+	char hooks_why[FEATURES_WHY_BYTES];
+	char transport_why[FEATURES_WHY_BYTES];
+	int status;
+};
+
+static bool is_denied(const struct feature_state *state)
+{
+	return state->error == EPERM || state->error == EACCES;
+}
+
+/* How grave it is that a feature is missing, given what is used instead. */
+static enum state judge(const struct diagnosis *d, enum feature feature)
+{
+	const struct feature_state *state = &d->features->v[feature];
+
+	if (state->ok)
+		return STATE_OK;
+	switch (feature) {
+	case FEATURE_SOCK:
+		if (!d->can)
+			return STATE_MISSING;
+		/* What can be granted is a limit; an older kernel is as it is. */
+		return is_denied(state) && d->hooks != HOOKS_SOCK ? STATE_LIMIT : STATE_NOTE;
+	case FEATURE_SYSCALLS:
+		return d->can ? STATE_NOTE : STATE_MISSING;
+	case FEATURE_RINGBUF:
+	case FEATURE_PERFBUF:
+		return d->can ? STATE_NOTE : STATE_MISSING;
+	case FEATURE_PROCESSES:
+	case FEATURE_CGROUP2:
+		return STATE_LIMIT;
+	default:
+		return STATE_MISSING;
+	}
+}
+
+static void diagnose(struct diagnosis *d, const struct features *features, enum hooks hooks,
+	enum transport transport)
+{
+	int r = features_choose(features, hooks, &d->hooks, d->hooks_why);
+	int s = features_choose_transport(features, transport, &d->transport, d->transport_why);
+
+	d->features = features;
+	d->can = r == 0 && s == 0 && features->v[FEATURE_PIDNS].ok;
+	d->status = d->can ? DOCTOR_GOOD : DOCTOR_CANNOT;
+	for (int i = 0; i < FEATURE_MAX; i++) {
+		d->state[i] = judge(d, (enum feature)i);
+		if (d->state[i] == STATE_LIMIT && d->status == DOCTOR_GOOD)
+			d->status = DOCTOR_LIMITED;
+	}
+}
+
+static const char *remedy(const struct feature_state *state, const struct check *check)
+{
+	return is_denied(state) ? check->grant : check->absent;
+}
+
+static const struct {
+	int number;
+	const char *name;
+} caps[] = {
+	{CAP_BPF, "CAP_BPF"},
+	{CAP_PERFMON, "CAP_PERFMON"},
+	{CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
+	{CAP_SYS_PTRACE, "CAP_SYS_PTRACE"},
+	{CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE"},
+	{CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+};
+
+static const char *verdict_name(int status)
+{
+	return status == DOCTOR_GOOD ? "good" : status == DOCTOR_LIMITED ? "limited" : "cannot";
+}
+
+static const char *next_step(const struct diagnosis *d)
+{
+	if (d->status != DOCTOR_CANNOT)
+		return d->features->uid == 0 ? "weft run"
+					     : "weft run, with the same user and capabilities";
+	return d->features->uid == 0 ? "put right what is MISSING above, then weft doctor again"
+				     : "sudo weft doctor";
+}
+
+static void print_caps(const struct features *f, FILE *out)
+{
+	const char *between = "";
+
+	fprintf(out, "has      ");
+	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
+		if (features_has_cap(f, caps[i].number)) {
+			fprintf(out, "%s%s", between, caps[i].name);
+			between = " ";
+		}
+	fprintf(out, "%s\n", *between ? "" : "none of the capabilities that matter here");
+	between = "lacks    ";
+	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
+		if (!features_has_cap(f, caps[i].number)) {
+			fprintf(out, "%s%s", between, caps[i].name);
+			between = " ";
+		}
+	if (*between == ' ')
+		fprintf(out, "\n");
+}
+
+static void print_check(const struct diagnosis *d, enum feature feature, FILE *out)
+{
+	const struct feature_state *state = &d->features->v[feature];
+	const struct check *check = &checks[feature];
+
+	fprintf(out, "%-8s %-26s %s", state_names[d->state[feature]], check->label, state->detail);
+	if (d->state[feature] == STATE_OK) {
+		fprintf(out, "\n");
+		return;
+	}
+	if (state->error)
+		fprintf(out, ": %s", strerror(state->error));
+	fprintf(out, "\n%9smeans: %s\n", "", check->cost);
+	fprintf(out, "%9sto do: %s\n", "", remedy(state, check));
+}
+
+static int print_text(const struct diagnosis *d, FILE *out)
+{
+	const struct features *f = d->features;
+
+	fprintf(out, "weft %s on Linux %s %s, as uid %u\n", WEFT_VERSION, f->release, f->arch,
+		f->uid);
+	print_caps(f, out);
+	fprintf(out, "kernel   perf_event_paranoid=%d unprivileged_bpf_disabled=%d lockdown=%s\n\n",
+		f->perf_paranoid, f->unprivileged_bpf_disabled,
+		f->lockdown[0] ? f->lockdown : "unknown");
+	for (int i = 0; i < FEATURE_MAX; i++)
+		print_check(d, (enum feature)i, out);
+	fprintf(out, "\n");
+	if (d->can) {
+		fprintf(out, "hooks    %s (%s)\n", hooks_name(d->hooks), d->hooks_why);
+		fprintf(out, "records  through %s (%s)\n", transport_name(d->transport),
+			d->transport_why);
+	}
+	fprintf(out, "verdict  %s\n",
+		d->status == DOCTOR_GOOD      ? "all good"
+		: d->status == DOCTOR_LIMITED ? "works, with the limits above"
+					      : "cannot trace here");
+	fprintf(out, "next     %s\n", next_step(d));
+	return d->status;
+}
+
+static json_t *json_check(const struct diagnosis *d, enum feature feature)
+{
+	const struct feature_state *state = &d->features->v[feature];
+	const struct check *check = &checks[feature];
+	json_t *object = json_pack("{s:s, s:s, s:s}", "name", checks[feature].name, "state",
+		d->state[feature] == STATE_MISSING ? "missing" : state_names[d->state[feature]],
+		"detail", state->detail);
+
+	if (d->state[feature] == STATE_OK)
+		return object;
+	json_object_set_new(
+		object, "error", json_string(state->error ? strerror(state->error) : ""));
+	json_object_set_new(object, "means", json_string(check->cost));
+	json_object_set_new(object, "to_do", json_string(remedy(state, check)));
+	return object;
+}
+
+static int print_json(const struct diagnosis *d, FILE *out)
+{
+	const struct features *f = d->features;
+	json_t *list = json_array(), *granted = json_object(), *root;
+
+	for (int i = 0; i < FEATURE_MAX; i++)
+		json_array_append_new(list, json_check(d, (enum feature)i));
+	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
+		json_object_set_new(
+			granted, caps[i].name, json_boolean(features_has_cap(f, caps[i].number)));
+	root = json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:i}", "version",
+		WEFT_VERSION, "kernel", f->release, "arch", f->arch, "uid", (int)f->uid,
+		"capabilities", granted, "checks", list, "hooks",
+		d->can ? hooks_name(d->hooks) : "", "hooks_reason", d->hooks_why, "transport",
+		d->can ? transport_name(d->transport) : "", "verdict", verdict_name(d->status),
+		"next", next_step(d), "exit", d->status);
+	if (!root || json_dumpf(root, out, JSON_INDENT(2)) < 0)
+		fprintf(stderr, "weft: out of memory\n");
+	fprintf(out, "\n");
+	json_decref(root);
+	return d->status;
+}
+
+int doctor_print(const struct features *features, enum hooks hooks, enum transport transport,
+	bool json, FILE *out)
+{
+	struct diagnosis d = {0};
+
+	diagnose(&d, features, hooks, transport);
+	return json ? print_json(&d, out) : print_text(&d, out);
+}
+
+int doctor_run(enum hooks hooks, enum transport transport, bool json, FILE *out)
+{
+	struct features features;
+
+	features_probe(&features);
+	return doctor_print(&features, hooks, transport, json, out);
+}

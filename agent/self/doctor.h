@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `weft doctor`: what works here, what does not, what that costs and how to grant it. */
+#pragma once
+#include "capture/features.h"
+
+#include <stdio.h>
+
+enum { DOCTOR_GOOD = 0, DOCTOR_LIMITED = 3, DOCTOR_CANNOT = 4 };
+
+/* Probes and prints. The exit status. */
+int doctor_run(enum hooks hooks, enum transport transport, bool json, FILE *out);
+
+/* Prints what was probed. The exit status. */
+int doctor_print(const struct features *features, enum hooks hooks, enum transport transport,
+	bool json, FILE *out);

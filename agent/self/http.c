@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "self/http.h"
+
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/slice.h"
+#include "self/metrics.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+
+#define CONNECTIONS_MAX   16
+#define TIMEOUT_SECONDS   10
+#define CONNECTION_MEMORY (16 * 1024)
+
+struct http {
+	struct snapshot_source source;
+	struct MHD_Daemon *daemon;
+};
+
+int http_parse_listen(const char *text, struct sockaddr_storage *ret_addr, socklen_t *ret_len)
+{
+	struct sockaddr_storage addr = {0};
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&addr;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&addr;
+	const char *colon = strrchr(text, ':');
+	uint64_t port;
+	char host[64];
+	size_t len;
+
+	if (!colon || slice_u64(slice_str(colon + 1), &port) < 0 || port > UINT16_MAX)
+		return -EINVAL;
+	len = (size_t)(colon - text);
+	if (len >= sizeof(host))
+		return -EINVAL;
+	memcpy(host, text, len);
+	host[len] = '\0';
+	if (!len || (host[0] == '[' && host[len - 1] == ']')) {
+		if (len)
+			host[len - 1] = '\0';
+		if (inet_pton(AF_INET6, len ? host + 1 : "::", &v6->sin6_addr) != 1)
+			return -EINVAL;
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons((uint16_t)port);
+		*ret_len = sizeof(*v6);
+	} else {
+		if (inet_pton(AF_INET, host, &v4->sin_addr) != 1)
+			return -EINVAL;
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons((uint16_t)port);
+		*ret_len = sizeof(*v4);
+	}
+	*ret_addr = addr;
+	return 0;
+}
+
+static bool ring_turns(const struct snapshot *s)
+{
+	return s->ring_read_ns && s->taken_ns - s->ring_read_ns < HEALTH_STALL_NS;
+}
+
+bool health_alive(const struct snapshot *s, char *ret_text, size_t cap)
+{
+	/* Until the first read there is nothing that could have stalled; readyz says so. */
+	if (!s->ring_read_ns || ring_turns(s)) {
+		snprintf(ret_text, cap, "ok\n");
+		return true;
+	}
+	snprintf(ret_text, cap, "the pipeline has not read the ring for %llu s\n",
+		(unsigned long long)((s->taken_ns - s->ring_read_ns) / NS_PER_SEC));
+	return false;
+}
+
+bool health_ready(const struct snapshot *s, char *ret_text, size_t cap)
+{
+	size_t len = 0;
+
+	if (!s->attached)
+		len += (size_t)snprintf(ret_text, cap, "hooks: not attached\n");
+	if (!ring_turns(s) && len < cap)
+		len += (size_t)snprintf(ret_text + len, cap - len, "ring: %s\n",
+			s->ring_read_ns ? "not read for 10 s" : "not read yet");
+	for (unsigned i = 0; i < s->exporter_count && len < cap; i++)
+		if (!s->exporters[i].able)
+			len += (size_t)snprintf(ret_text + len, cap - len, "exporter %s: %s\n",
+				s->exporters[i].name, s->exporters[i].last_error);
+	if (len)
+		return false;
+	snprintf(ret_text, cap, "ok\n");
+	return true;
+}
+
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *type,
+	const char *body, size_t len)
+{
+	struct MHD_Response *response =
+		MHD_create_response_from_buffer(len, (void *)body, MHD_RESPMEM_MUST_COPY);
+	enum MHD_Result r;
+
+	if (!response)
+		return MHD_NO;
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+	r = MHD_queue_response(connection, status, response);
+	MHD_destroy_response(response);
+	return r;
+}
+
+static enum MHD_Result answer_text(
+	struct MHD_Connection *connection, unsigned status, const char *text)
+{
+	return answer(connection, status, "text/plain; charset=utf-8", text, strlen(text));
+}
+
+static enum MHD_Result answer_metrics(struct MHD_Connection *connection, const struct snapshot *s)
+{
+	_free_ char *text = NULL;
+	size_t len;
+	int r = metrics_format(s, &text, &len);
+
+	if (r < 0)
+		return answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
+	return answer(
+		connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text, len);
+}
+
+static enum MHD_Result answer_health(struct MHD_Connection *connection, const struct snapshot *s,
+	bool (*check)(const struct snapshot *s, char *ret_text, size_t cap))
+{
+	char text[SNAPSHOT_EXPORTERS * 256];
+	bool good = check(s, text, sizeof(text));
+
+	return answer_text(connection, good ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, text);
+}
+
+static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, const char *url,
+	const char *method, const char *version, const char *body, size_t *body_size, void **state)
+{
+	const struct http *http = cls;
+	_free_ struct snapshot *s = NULL;
+
+	(void)version;
+	(void)body;
+	(void)state;
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
+		*body_size = 0;
+		return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return MHD_NO;
+	if (strcmp(url, "/healthz") == 0) {
+		http->source.take(http->source.ctx, s);
+		return answer_health(connection, s, health_alive);
+	}
+	if (strcmp(url, "/readyz") == 0) {
+		http->source.take(http->source.ctx, s);
+		return answer_health(connection, s, health_ready);
+	}
+	if (strcmp(url, "/metrics") == 0) {
+		http->source.take(http->source.ctx, s);
+		return answer_metrics(connection, s);
+	}
+	return answer_text(connection, MHD_HTTP_NOT_FOUND, "/healthz\n/readyz\n/metrics\n");
+}
+
+int http_new(const char *listen, const struct snapshot_source *source, struct http **ret_http)
+{
+	struct sockaddr_storage addr;
+	struct http *http;
+	socklen_t len;
+	unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD;
+	int r = http_parse_listen(listen, &addr, &len);
+
+	if (r < 0)
+		return r;
+	if (addr.ss_family == AF_INET6)
+		flags |= MHD_USE_DUAL_STACK;
+	http = calloc(1, sizeof(*http));
+	if (!http)
+		return -ENOMEM;
+	http->source = *source;
+	errno = 0;
+	http->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, http, MHD_OPTION_SOCK_ADDR,
+		(struct sockaddr *)&addr, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_SECONDS,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+	if (!http->daemon) {
+		r = errno ? -errno : -EADDRINUSE;
+		free(http);
+		return r;
+	}
+	*ret_http = http;
+	return 0;
+}
+
+uint16_t http_port(const struct http *http)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_BIND_PORT);
+
+	return info ? info->port : 0;
+}
+
+void http_free(struct http *http)
+{
+	if (!http)
+		return;
+	MHD_stop_daemon(http->daemon);
+	free(http);
+}
