@@ -69,7 +69,9 @@ struct exchange {
 	const struct endpoints *ends;
 	uint32_t pid;
 	uint64_t connect_ns; /* client: when the connection's connect() began, if this is its first request */
-	uint32_t connect_tid;
+	uint64_t connect_evidence; /* then, what the trace stage said of that connect(); else 0 */
+	uint32_t opposite; /* TCP number that the replies' direction had reached at the request's first byte */
+	bool numbered; /* request_pos and opposite are TCP numbers: the other end sees the same */
 
 	/* set by the parser: times are CLOCK_MONOTONIC, 0 = not seen */
 	uint64_t request_start_ns; /* record with the first byte */

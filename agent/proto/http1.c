@@ -1,0 +1,691 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The messages of one HTTP/1.x connection, both directions. Requests wait in a queue for their
+ * replies, which come in the same order (RFC 9112, 9.3.2). Where bytes are missing, a request is
+ * rather given up than paired with a reply that may be another's.
+ */
+#include "proto/http1.h"
+
+#include "core/counters.h"
+#include "proto/http1_chunk.h"
+#include "proto/http1_fill.h"
+#include "proto/http1_head.h"
+#include "proto/http1_queue.h"
+
+/* What the next byte of a direction belongs to. */
+enum state {
+	AT_HEAD, /* a head, or the empty lines before one */
+	IN_LENGTH, /* a body that the stream skips */
+	IN_COUNTED, /* the body of an unpaired reply: there may be none, had it been a HEAD's */
+	IN_CHUNKS,
+	IN_LOST, /* a chunked body whose framing fell into a hole */
+	IN_REST, /* a body that ends with the connection */
+	DEAF, /* nothing that comes is understood */
+};
+
+/* What to make of bytes that are no head where one is due. */
+enum trust {
+	FRESH, /* the first bytes seen: the middle of something */
+	SYNCED, /* malformed */
+	BLIND, /* something unknown: a head is believed only at the start of a call */
+};
+
+struct half {
+	uint8_t state;
+	uint8_t trust;
+	bool begun; /* a head has started */
+	bool start_call; /* at the start of a call */
+	uint32_t scanned; /* bytes of it that were searched for its end */
+	uint64_t start_ns, start_pos;
+	uint64_t body_pos;
+	uint64_t left; /* IN_COUNTED */
+	struct http1_chunk chunk;
+	/* of the last byte seen of a message whose end may not be seen */
+	uint64_t last_ns, last_pos;
+	uint32_t last_tid;
+};
+
+struct http1 {
+	struct half half[2];
+	struct http1_queue queue;
+	struct exchange *asking; /* its request is still coming; also in the queue */
+	bool answering; /* the reply that is coming is that of the queue's front */
+	bool dead; /* the connection is no longer HTTP/1 */
+	bool ended; /* the reply side's FIN was seen */
+
+	/* What is known about replies to come that have no request in the queue. */
+	bool lost; /* there may be some: nothing is paired */
+	bool pipelined; /* requests did not wait for the reply before */
+	bool orphaned; /* since the last request there was a reply without one */
+	bool hidden; /* since the last request there may have been one that was not seen */
+	bool suspect; /* the queue's front came right after that: it may have been its request */
+	uint64_t orphan_ns; /* when that reply started */
+	uint64_t request_ns; /* when the last request started */
+	uint64_t replied_ns; /* when the last reply ended */
+};
+
+static void count_one(struct sink *sink, enum counter which)
+{
+	sink->ops->count(sink, which, 1);
+}
+
+/* NULL: the front has no exchange. */
+static struct exchange *pop(struct http1 *h)
+{
+	struct exchange *ex = http1_queue_pop(&h->queue);
+
+	if (ex && ex == h->asking)
+		h->asking = NULL;
+	return ex;
+}
+
+static void finish(struct sink *sink, struct exchange *ex, enum exchange_end end, uint64_t time_ns)
+{
+	if (!ex)
+		return;
+	ex->end = end;
+	if (end != END_PAIRED && ex->reply_end_ns < time_ns)
+		ex->reply_end_ns = time_ns;
+	sink->ops->done(sink, ex);
+}
+
+static void finish_all(struct http1 *h, struct sink *sink, enum exchange_end end, uint64_t time_ns)
+{
+	while (h->queue.count)
+		finish(sink, pop(h), end, time_ns);
+	h->answering = false;
+	h->suspect = false;
+}
+
+/* Which reply belongs to which request is no longer known. */
+static void lose(struct http1 *h, struct sink *sink, uint64_t time_ns)
+{
+	finish_all(h, sink, END_HOLE, time_ns);
+	h->lost = true;
+}
+
+static void next_message(struct half *half)
+{
+	half->state = AT_HEAD;
+	half->begun = false;
+	half->scanned = 0;
+}
+
+static void lose_place(struct half *half)
+{
+	next_message(half);
+	half->trust = BLIND;
+}
+
+static void note_seen(struct half *half, const struct feed *in, uint64_t n)
+{
+	half->last_ns = in->time_ns;
+	half->last_pos = in->pos + n;
+	half->last_tid = in->tid;
+}
+
+/* The request's body ended with the last byte seen. */
+static void request_over(struct http1 *h)
+{
+	struct half *half = &h->half[SIDE_REQUEST];
+
+	if (h->asking) {
+		h->asking->request_end_ns = half->last_ns;
+		h->asking->http.request_body = half->last_pos - half->body_pos;
+		h->asking = NULL;
+	}
+	next_message(half);
+}
+
+/* The reply ended with the last byte seen. */
+static void reply_over(struct http1 *h, struct sink *sink)
+{
+	struct half *half = &h->half[SIDE_REPLY];
+	struct exchange *ex;
+
+	next_message(half);
+	h->replied_ns = half->last_ns;
+	if (!h->answering)
+		return;
+	h->answering = false;
+	ex = pop(h);
+	if (!ex)
+		return;
+	ex->reply_end_ns = half->last_ns;
+	ex->reply_tid = half->last_tid;
+	ex->http.reply_body = half->last_pos - half->body_pos;
+	if (h->queue.first && h->queue.first->request_start_ns < ex->reply_start_ns)
+		h->pipelined = true;
+	finish(sink, ex, END_PAIRED, half->last_ns);
+}
+
+static void body_over(struct http1 *h, struct sink *sink, enum side side)
+{
+	if (side == SIDE_REQUEST)
+		request_over(h);
+	else
+		reply_over(h, sink);
+}
+
+static enum parse ignore_rest(const struct feed *in, struct parsed *ret)
+{
+	ret->used = in->bytes.len;
+	ret->skip = SKIP_REST;
+	return PARSE_CONSUMED;
+}
+
+static enum parse ignore(const struct feed *in, struct parsed *ret)
+{
+	ret->used = in->bytes.len;
+	return PARSE_CONSUMED;
+}
+
+static enum parse give_up(struct http1 *h, struct sink *sink, uint64_t time_ns)
+{
+	finish_all(h, sink, END_HOLE, time_ns);
+	h->dead = true;
+	return PARSE_BAD;
+}
+
+static enum parse malformed(struct http1 *h, struct sink *sink, enum side side,
+	const struct feed *in, struct parsed *ret)
+{
+	if (side == SIDE_REPLY) {
+		count_one(sink, COUNT_BAD_REPLY);
+		if (h->queue.count)
+			finish(sink, pop(h), END_BAD, in->time_ns);
+		return give_up(h, sink, in->time_ns);
+	}
+	count_one(sink, COUNT_BAD_REQUEST);
+	if (!h->queue.count)
+		return give_up(h, sink, in->time_ns);
+	/* the requests before it can still be answered */
+	h->half[side].state = DEAF;
+	h->asking = NULL;
+	return ignore_rest(in, ret);
+}
+
+/* RFC 9110, 7.8 and 9.3.6: what follows is another protocol. */
+static enum parse leave_http(
+	struct http1 *h, struct sink *sink, const struct feed *in, struct parsed *ret)
+{
+	struct exchange *ex = h->answering ? http1_queue_front(&h->queue) : NULL;
+
+	if (ex)
+		ex->http.tunnelled = true;
+	reply_over(h, sink);
+	finish_all(h, sink, END_HOLE, in->time_ns);
+	h->dead = true;
+	count_one(sink, COUNT_TUNNELS);
+	sink->ops->want(sink, WANT_NOTHING);
+	ret->skip = SKIP_REST;
+	return PARSE_CONSUMED;
+}
+
+/* A reply body whose end cannot be seen ends at the latest where the client goes on. */
+static void end_unseen_reply(struct http1 *h, struct sink *sink)
+{
+	struct half *reply = &h->half[SIDE_REPLY];
+
+	if (reply->state != IN_LOST && (h->answering || reply->state == AT_HEAD ||
+					       reply->state == IN_LENGTH || reply->state == DEAF))
+		return;
+	/* the end of this one and the whole of the next may be in the same hole */
+	if (h->answering && h->half[SIDE_REQUEST].start_ns < reply->last_ns)
+		lose(h, sink, reply->last_ns);
+	reply_over(h, sink);
+	reply->trust = BLIND;
+}
+
+/* After a loss, a client that has never pipelined, that had its last reply and now starts a
+ * request, has no other reply to come. */
+static bool is_quiet(const struct http1 *h)
+{
+	const struct half *request = &h->half[SIDE_REQUEST];
+	const struct half *reply = &h->half[SIDE_REPLY];
+
+	return !h->pipelined && request->start_call && reply->state == AT_HEAD && !reply->begun &&
+	       h->request_ns <= h->replied_ns && h->replied_ns <= request->start_ns;
+}
+
+/* Whether the reply to the request that has just started is known not to be the next one, or not
+ * known to be it. */
+static bool must_drop(struct http1 *h, struct sink *sink, uint64_t time_ns)
+{
+	if (h->lost && is_quiet(h))
+		h->lost = false;
+	if ((h->suspect || h->hidden) && h->queue.count)
+		lose(h, sink, time_ns);
+	if (h->lost)
+		return true;
+	/* a reply was seen before its own request: this one */
+	return !h->queue.count && h->orphaned && h->half[SIDE_REQUEST].start_ns <= h->orphan_ns;
+}
+
+static struct exchange *open_exchange(
+	struct http1 *h, struct sink *sink, const struct feed *in, const struct http1_head *head)
+{
+	const struct half *half = &h->half[SIDE_REQUEST];
+	struct exchange *ex;
+
+	count_one(sink, COUNT_REQUESTS);
+	ex = sink->ops->open(sink);
+	if (!ex)
+		return NULL;
+	ex->request_start_ns = half->start_ns;
+	ex->request_end_ns = in->time_ns;
+	ex->request_pos = half->start_pos;
+	ex->request_tid = in->tid;
+	if (http1_fill_request(ex, head))
+		count_one(sink, COUNT_TEXT_CUT);
+	sink->ops->asked(sink, ex, head->fields, head->n);
+	return ex;
+}
+
+static enum parse got_request(struct http1 *h, struct sink *sink, const struct feed *in,
+	const struct http1_head *head, struct parsed *ret)
+{
+	struct half *half = &h->half[SIDE_REQUEST];
+	struct exchange *ex;
+	bool dropped;
+
+	end_unseen_reply(h, sink);
+	if (h->queue.count == HTTP1_QUEUE_MAX) {
+		count_one(sink, COUNT_BAD_REQUEST);
+		return give_up(h, sink, in->time_ns);
+	}
+	dropped = must_drop(h, sink, in->time_ns);
+	ex = open_exchange(h, sink, in, head);
+	if (dropped) {
+		finish(sink, ex, END_HOLE, in->time_ns);
+		ex = NULL;
+	} else {
+		h->suspect = !h->queue.count && h->orphaned;
+		http1_queue_push(&h->queue, ex, head->start.method);
+	}
+	h->orphaned = false;
+	h->hidden = false;
+	h->request_ns = half->start_ns;
+	h->asking = ex;
+	note_seen(half, in, ret->used);
+	half->body_pos = half->last_pos;
+	if (head->framing == HTTP1_CODED)
+		return malformed(h, sink, SIDE_REQUEST, in, ret); /* RFC 9112, 6.3 */
+	if (head->framing == HTTP1_CHUNKED) {
+		half->state = IN_CHUNKS;
+		half->chunk = (struct http1_chunk){0};
+	} else if (head->framing == HTTP1_LENGTH && head->length) {
+		half->state = IN_LENGTH;
+		ret->skip = head->length;
+	} else {
+		request_over(h);
+	}
+	/* the tunnel's first bytes may come before the answer */
+	if (slice_eq(head->start.method, SLICE("CONNECT")))
+		half->trust = BLIND;
+	return PARSE_CONSUMED;
+}
+
+/* Whose reply has started. NULL also where the request has no exchange. */
+static struct exchange *find_request(struct http1 *h, struct sink *sink, const struct feed *in)
+{
+	const struct half *half = &h->half[SIDE_REPLY];
+	struct exchange *ex = NULL;
+
+	if (h->queue.count && !h->lost) {
+		ex = http1_queue_front(&h->queue);
+		if (!ex || ex->request_start_ns <= half->start_ns) {
+			h->answering = true;
+			h->suspect = false;
+			return ex;
+		}
+		lose(h, sink, in->time_ns); /* it answers something earlier */
+	}
+	count_one(sink, COUNT_REPLY_UNPAIRED);
+	h->orphaned = true;
+	h->orphan_ns = half->start_ns;
+	return NULL;
+}
+
+/* RFC 9112, 6.3 */
+static void start_reply_body(struct http1 *h, struct sink *sink, const struct http1_head *head,
+	uint8_t request, struct parsed *ret)
+{
+	struct half *half = &h->half[SIDE_REPLY];
+	uint16_t status = head->start.status;
+
+	if (request & HTTP1_IS_HEAD || status == 204 || status == 304 ||
+		(head->framing == HTTP1_LENGTH && !head->length)) {
+		reply_over(h, sink);
+		return;
+	}
+	if (!h->answering)
+		half->trust = BLIND;
+	if (head->framing == HTTP1_CHUNKED) {
+		half->state = IN_CHUNKS;
+		half->chunk = (struct http1_chunk){0};
+	} else if (head->framing != HTTP1_LENGTH) {
+		half->state = IN_REST;
+	} else if (h->answering) {
+		half->state = IN_LENGTH;
+		ret->skip = head->length;
+	} else {
+		half->state = IN_COUNTED;
+		half->left = head->length;
+	}
+}
+
+static enum parse got_reply(struct http1 *h, struct sink *sink, const struct feed *in,
+	const struct http1_head *head, struct parsed *ret)
+{
+	struct half *half = &h->half[SIDE_REPLY];
+	uint16_t status = head->start.status;
+	uint8_t request;
+	struct exchange *ex;
+
+	if (status < 200 && status != 101)
+		return PARSE_CONSUMED; /* RFC 9110, 15.2: the final one follows */
+	count_one(sink, COUNT_REPLIES);
+	if (h->half[SIDE_REQUEST].state == IN_LOST && h->queue.count <= 1) {
+		request_over(h);
+		h->half[SIDE_REQUEST].trust = BLIND;
+	}
+	ex = find_request(h, sink, in);
+	request = h->answering ? http1_queue_flags(&h->queue) : 0;
+	note_seen(half, in, ret->used);
+	half->body_pos = half->last_pos;
+	if (ex) {
+		ex->reply_start_ns = half->start_ns;
+		ex->reply_end_ns = in->time_ns;
+		ex->reply_tid = in->tid;
+		http1_fill_reply(ex, head);
+		sink->ops->replied(sink, ex, head->fields, head->n);
+	}
+	if (status == 101 || (request & HTTP1_IS_CONNECT && status < 300))
+		return leave_http(h, sink, in, ret);
+	start_reply_body(h, sink, head, request, ret);
+	return PARSE_CONSUMED;
+}
+
+static enum detect detect_side(enum side side, struct slice bytes)
+{
+	return side == SIDE_REQUEST ? http1_detect_request(bytes) : http1_detect_reply(bytes);
+}
+
+static bool starts_message(enum side side, const struct feed *in)
+{
+	return in->call_start && detect_side(side, in->bytes) ==
+					 (side == SIDE_REQUEST ? DETECT_REQUEST : DETECT_REPLY);
+}
+
+/* These bytes may hide a message. */
+static enum parse ignore_unknown(struct http1 *h, struct sink *sink, enum side side,
+	const struct feed *in, struct parsed *ret)
+{
+	if (side == SIDE_REQUEST)
+		h->hidden = true;
+	else if (h->queue.count)
+		lose(h, sink, in->time_ns);
+	return ignore(in, ret);
+}
+
+static enum parse feed_head(struct http1 *h, struct sink *sink, enum side side,
+	const struct feed *in, struct parsed *ret)
+{
+	struct half *half = &h->half[side];
+	struct slice bytes = half->begun ? in->bytes : http1_skip_empty(in->bytes);
+	size_t lead = in->bytes.len - bytes.len;
+	struct http1_head head;
+	enum parse parse;
+
+	if (!bytes.len)
+		return ignore(in, ret);
+	if (!half->begun) {
+		if (half->trust == BLIND && !starts_message(side, in))
+			return ignore_unknown(h, sink, side, in, ret);
+		half->begun = true;
+		half->start_ns = in->time_ns;
+		half->start_pos = in->pos + lead;
+		half->start_call = in->call_start;
+	}
+	parse = http1_head_parse(bytes, side == SIDE_REPLY, &half->scanned, &head, &ret->used);
+	ret->used += lead;
+	if (parse == PARSE_MORE)
+		return PARSE_MORE;
+	if (parse == PARSE_BAD && half->trust != SYNCED) {
+		lose_place(half);
+		return ignore_unknown(h, sink, side, in, ret);
+	}
+	next_message(half);
+	if (parse == PARSE_BAD)
+		return malformed(h, sink, side, in, ret);
+	half->trust = SYNCED;
+	return side == SIDE_REQUEST ? got_request(h, sink, in, &head, ret)
+				    : got_reply(h, sink, in, &head, ret);
+}
+
+static enum parse feed_chunks(struct http1 *h, struct sink *sink, enum side side,
+	const struct feed *in, struct parsed *ret)
+{
+	struct half *half = &h->half[side];
+	bool end;
+
+	if (http1_chunk_parse(&half->chunk, in->bytes, ret, &end) == PARSE_BAD) {
+		if (side == SIDE_REQUEST || h->answering)
+			return malformed(h, sink, side, in, ret);
+		lose_place(half); /* of an unpaired reply: it had no body */
+		return ignore(in, ret);
+	}
+	note_seen(half, in, ret->used);
+	if (end)
+		body_over(h, sink, side);
+	return PARSE_CONSUMED;
+}
+
+/* RFC 9112, 7.1: the last chunk, where a call ends with it or is nothing else. */
+static bool ends_chunks(const struct feed *in)
+{
+	struct slice last = SLICE("\r\n0\r\n\r\n");
+	struct slice bytes = in->bytes;
+
+	if (in->call_start && slice_eq(bytes, SLICE("0\r\n\r\n")))
+		return true;
+	return bytes.len >= last.len &&
+	       memcmp(bytes.ptr + bytes.len - last.len, last.ptr, last.len) == 0;
+}
+
+static enum parse feed_lost(struct http1 *h, struct sink *sink, enum side side,
+	const struct feed *in, struct parsed *ret)
+{
+	struct half *half = &h->half[side];
+	bool nobody_waits = side == SIDE_REPLY ? !h->answering : !h->queue.count;
+
+	if (nobody_waits && starts_message(side, in)) {
+		body_over(h, sink, side);
+		half->trust = BLIND;
+		return feed_head(h, sink, side, in, ret);
+	}
+	note_seen(half, in, in->bytes.len);
+	if (ends_chunks(in)) {
+		body_over(h, sink, side);
+		half->trust = BLIND;
+	}
+	return ignore(in, ret);
+}
+
+static enum parse feed_counted(
+	struct http1 *h, struct sink *sink, const struct feed *in, struct parsed *ret)
+{
+	struct half *half = &h->half[SIDE_REPLY];
+
+	ret->used = in->bytes.len < half->left ? in->bytes.len : half->left;
+	half->left -= ret->used;
+	note_seen(half, in, ret->used);
+	if (!half->left)
+		reply_over(h, sink);
+	return PARSE_CONSUMED;
+}
+
+static enum parse http1_feed(
+	void *state, struct sink *sink, enum side side, const struct feed *in, struct parsed *ret)
+{
+	struct http1 *h = state;
+	struct half *half = &h->half[side];
+
+	*ret = (struct parsed){0};
+	if (h->dead)
+		return ignore_rest(in, ret);
+	switch ((enum state)half->state) {
+	case IN_LENGTH:
+		note_seen(half, in, 0);
+		body_over(h, sink, side);
+		return feed_head(h, sink, side, in, ret);
+	case IN_COUNTED:
+		return feed_counted(h, sink, in, ret);
+	case IN_CHUNKS:
+		return feed_chunks(h, sink, side, in, ret);
+	case IN_LOST:
+		return feed_lost(h, sink, side, in, ret);
+	case IN_REST:
+		note_seen(half, in, in->bytes.len);
+		return ignore(in, ret);
+	case DEAF:
+		return ignore_rest(in, ret);
+	case AT_HEAD:
+		break;
+	}
+	return feed_head(h, sink, side, in, ret);
+}
+
+/* Whole messages may be missing. */
+static void hole_at_head(struct http1 *h, struct sink *sink, enum side side, uint64_t time_ns)
+{
+	const struct half *reply = &h->half[SIDE_REPLY];
+	bool idle = !h->queue.count && reply->state == AT_HEAD && !reply->begun;
+
+	lose_place(&h->half[side]);
+	if (side == SIDE_REPLY && h->queue.count == 1 && !h->pipelined)
+		finish_all(h, sink, END_HOLE, time_ns); /* that reply, and no other */
+	else if (side == SIDE_REPLY ? h->queue.count != 0 : !idle)
+		lose(h, sink, time_ns);
+}
+
+static void http1_hole(
+	void *state, struct sink *sink, enum side side, const struct feed *in, uint64_t n)
+{
+	struct http1 *h = state;
+	struct half *half = &h->half[side];
+
+	if (h->dead)
+		return;
+	switch ((enum state)half->state) {
+	case IN_LENGTH:
+		note_seen(half, in, 0);
+		body_over(h, sink, side);
+		break;
+	case IN_COUNTED:
+		note_seen(half, in, n < half->left ? n : half->left);
+		if (n < half->left) {
+			half->left -= n;
+			return;
+		}
+		n -= half->left;
+		reply_over(h, sink);
+		if (!n)
+			return;
+		break;
+	case IN_CHUNKS:
+	case IN_LOST:
+		half->state = IN_LOST;
+		note_seen(half, in, n);
+		/* the next message may be in there, too */
+		if (side == SIDE_REQUEST)
+			h->hidden = true;
+		else if (h->queue.count > 1)
+			lose(h, sink, in->time_ns);
+		return;
+	case IN_REST:
+		note_seen(half, in, n);
+		return;
+	case DEAF:
+		return;
+	case AT_HEAD:
+		break;
+	}
+	hole_at_head(h, sink, side, in->time_ns);
+}
+
+static void http1_eof(void *state, struct sink *sink, enum side side, uint64_t time_ns)
+{
+	struct http1 *h = state;
+	struct half *half = &h->half[side];
+
+	if (h->dead)
+		return;
+	if (half->state == IN_REST || half->state == IN_LOST) {
+		half->last_ns = time_ns;
+		body_over(h, sink, side);
+	}
+	/* requests without a reply end with the connection, whose time is not known yet */
+	if (side == SIDE_REPLY)
+		h->ended = true;
+	half->state = DEAF;
+}
+
+/* Whether the reply under way is taken for whole although only the close ended it. */
+static bool is_whole_at_close(const struct http1 *h, enum exchange_end how)
+{
+	uint8_t state = h->half[SIDE_REPLY].state;
+	const struct exchange *ex;
+
+	if (!h->answering || (state != IN_REST && state != IN_LOST))
+		return false;
+	ex = http1_queue_front(&h->queue);
+	return how == END_CLOSED ||
+	       (how == END_ABORTED && (state == IN_LOST || (ex && ex->role == ROLE_SERVER)));
+}
+
+static void http1_close(
+	void *state, struct sink *sink, enum exchange_end how, int error, uint64_t time_ns)
+{
+	struct http1 *h = state;
+
+	if (h->dead)
+		return;
+	h->dead = true;
+	if (is_whole_at_close(h, how))
+		reply_over(h, sink);
+	while (h->queue.count) {
+		struct exchange *ex = pop(h);
+		enum exchange_end end = how;
+
+		if (!ex)
+			continue;
+		if (h->ended && (how == END_CLOSED || how == END_ABORTED))
+			end = ex->role == ROLE_SERVER ? END_ABORTED : END_CLOSED;
+		ex->error = error;
+		finish(sink, ex, end, time_ns);
+	}
+}
+
+static enum detect http1_detect(struct slice bytes)
+{
+	enum detect request = http1_detect_request(bytes);
+	enum detect reply = http1_detect_reply(bytes);
+
+	if (request == DETECT_REQUEST)
+		return request;
+	if (reply == DETECT_REPLY)
+		return reply;
+	return request == DETECT_MORE ? request : reply;
+}
+
+const struct protocol http1 = {
+	.name = "http1",
+	.state_size = sizeof(struct http1),
+	.detect = http1_detect,
+	.feed = http1_feed,
+	.hole = http1_hole,
+	.eof = http1_eof,
+	.close = http1_close,
+};
