@@ -165,6 +165,13 @@ static void add_str(struct build *b, struct slice key, struct slice value)
 		span_add_str(b->span, key, value_fit(b, value));
 }
 
+/* The same for text of weft's own making, which is ASCII. */
+static void add_own(struct build *b, struct slice key, struct slice value)
+{
+	if (room_attr(b, key))
+		span_add_str(b->span, key, slice_of(value.ptr, room_take(b, value.len)));
+}
+
 static void add_int(struct build *b, struct slice key, int64_t value)
 {
 	if (room_attr(b, key))
@@ -205,10 +212,10 @@ static struct slice method_known(struct slice method)
 static void add_method(struct build *b, struct slice known)
 {
 	if (known.len) {
-		add_str(b, SLICE("http.request.method"), known);
+		add_own(b, SLICE("http.request.method"), known);
 		return;
 	}
-	add_str(b, SLICE("http.request.method"), SLICE("_OTHER"));
+	add_own(b, SLICE("http.request.method"), SLICE("_OTHER"));
 	add_str(b, SLICE("http.request.method_original"), b->ex->http.method);
 }
 
@@ -266,21 +273,21 @@ static void add_outcome(struct build *b)
 	}
 	if (error.len) {
 		b->span->status = SPAN_ERROR;
-		add_str(b, SLICE("error.type"), error);
+		add_own(b, SLICE("error.type"), error);
 	}
 	if (incomplete.len)
-		add_str(b, SLICE("weft.incomplete"), incomplete);
+		add_own(b, SLICE("weft.incomplete"), incomplete);
 }
 
 static void add_peer(struct build *b, struct slice peer)
 {
-	add_str(b, SLICE("network.peer.address"), peer);
+	add_own(b, SLICE("network.peer.address"), peer);
 	add_int(b, SLICE("network.peer.port"), b->ex->ends->remote_port);
 }
 
 static void add_version(struct build *b)
 {
-	add_str(b, SLICE("network.protocol.version"),
+	add_own(b, SLICE("network.protocol.version"),
 		b->ex->http.request_minor ? SLICE("1.1") : SLICE("1.0"));
 }
 
@@ -418,8 +425,9 @@ static void build_server(struct build *b, unsigned *notes)
 	add_method(b, method);
 	add_outcome(b);
 	if (route.len)
-		add_str(b, SLICE("http.route"), route);
-	add_str(b, SLICE("url.path"), target.path);
+		add_own(b, SLICE("http.route"), route);
+	add_str(b, SLICE("url.path"),
+		redact_path(b->text, target.path, &b->builder->options.redact_query));
 	add_str(b, SLICE("url.scheme"), scheme);
 	if (target.query.len && b->builder->options.query)
 		add_str(b, SLICE("url.query"),
@@ -432,7 +440,7 @@ static void build_server(struct build *b, unsigned *notes)
 		if (port)
 			add_int(b, SLICE("server.port"), port);
 	} else { /* HTTP/1.0 */
-		add_str(b, SLICE("server.address"), addr_slice(b, ex->ends->local_addr));
+		add_own(b, SLICE("server.address"), addr_slice(b, ex->ends->local_addr));
 		add_int(b, SLICE("server.port"), ex->ends->local_port);
 	}
 	peer = addr_slice(b, ex->ends->remote_addr);
@@ -471,14 +479,10 @@ static struct slice build_url(struct build *b, const struct target *target, stru
 	}
 	if (target->form == TARGET_ASTERISK)
 		return text_since(b->text, from);
-	text_put(b->text, target->path);
+	redact_put_path(b->text, target->path, &options->redact_query);
 	if (target->query.len && options->query) {
-		struct slice query;
-
 		text_put(b->text, SLICE("?"));
-		query = redact_query(b->text, target->query, &options->redact_query);
-		if (query.ptr == target->query.ptr)
-			text_put(b->text, query);
+		redact_put_query(b->text, target->query, &options->redact_query);
 	}
 	return text_since(b->text, from);
 }
@@ -525,7 +529,7 @@ static void build_connect(struct build *b)
 	b->span->name = SLICE("connect");
 	room_take(b, b->span->name.len);
 	add_outcome(b);
-	add_str(b, SLICE("server.address"), peer);
+	add_own(b, SLICE("server.address"), peer);
 	add_int(b, SLICE("server.port"), b->ex->ends->remote_port);
 	add_peer(b, peer);
 }

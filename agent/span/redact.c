@@ -12,45 +12,46 @@ static const struct slice REDACTED = {"REDACTED", 8};
 		literal, sizeof(literal) - 1                                                       \
 	}
 
+/* By length. */
 static const struct slice SECRET_NAMES[] = {
+	S("jwt"),
+	S("key"),
+	S("otp"),
+	S("pin"),
+	S("pwd"),
+	S("sid"),
 	S("sig"),
+	S("auth"),
+	S("code"),
+	S("hmac"),
+	S("pass"),
+	S("nonce"),
+	S("cookie"),
+	S("ticket"),
+	S("session"),
+	S("passcode"),
+	S("accesskey"),
+	S("assertion"),
+	S("phpsessid"),
+	S("sessionid"),
 	S("signature"),
+	S("access_key"),
+	S("email_code"),
+	S("jsessionid"),
+	S("login_hint"),
+	S("passphrase"),
+	S("session_id"),
+	S("set-cookie"),
+	S("samlrequest"),
+	S("samlresponse"),
+	S("authorization"),
+	S("id_token_hint"),
 	S("awsaccesskeyid"),
 	S("x-amz-signature"),
 	S("x-amz-credential"),
-	S("x-amz-security-token"),
 	S("x-goog-signature"),
-	S("access_key"),
-	S("accesskey"),
-	S("assertion"),
-	S("auth"),
-	S("authorization"),
-	S("code"),
-	S("cookie"),
-	S("email_code"),
-	S("hmac"),
-	S("id_token_hint"),
-	S("jsessionid"),
-	S("jwt"),
-	S("key"),
-	S("login_hint"),
-	S("nonce"),
-	S("otp"),
-	S("pass"),
-	S("passcode"),
-	S("passphrase"),
-	S("phpsessid"),
-	S("pin"),
 	S("proxy-authorization"),
-	S("pwd"),
-	S("samlrequest"),
-	S("samlresponse"),
-	S("session"),
-	S("session_id"),
-	S("sessionid"),
-	S("set-cookie"),
-	S("sid"),
-	S("ticket"),
+	S("x-amz-security-token"),
 };
 
 static const struct slice SECRET_ENDINGS[] = {
@@ -133,7 +134,7 @@ static bool is_secret(struct slice name, const struct names *more)
 
 	if (!whole.len)
 		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(SECRET_NAMES); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(SECRET_NAMES) && SECRET_NAMES[i].len <= leaf.len; i++)
 		if (slice_eq(leaf, SECRET_NAMES[i]))
 			return true;
 	for (size_t i = 0; i < ARRAY_SIZE(SECRET_ENDINGS); i++)
@@ -172,15 +173,16 @@ static size_t parameter_open(struct slice parameter, const struct names *more)
 	return parameter.len;
 }
 
-struct slice redact_query(struct text *text, struct slice query, const struct names *more)
+static struct slice redact_list(
+	struct text *text, struct slice list, char separator, const struct names *more)
 {
-	struct slice rest = query;
-	const char *kept = query.ptr; /* what from here to a secret is still to be copied */
+	struct slice rest = list;
+	const char *kept = list.ptr; /* what from here to a secret is still to be copied */
 	size_t from = text->used;
 	bool copied = false;
 
 	while (rest.len) {
-		struct slice parameter = slice_cut(&rest, '&');
+		struct slice parameter = slice_cut(&rest, separator);
 		size_t open = parameter_open(parameter, more);
 
 		if (open == parameter.len)
@@ -191,9 +193,34 @@ struct slice redact_query(struct text *text, struct slice query, const struct na
 		kept = parameter.ptr + parameter.len;
 	}
 	if (!copied)
-		return query;
-	text_put(text, slice_of(kept, (size_t)(query.ptr + query.len - kept)));
+		return list;
+	text_put(text, slice_of(kept, (size_t)(list.ptr + list.len - kept)));
 	return text_since(text, from);
+}
+
+struct slice redact_query(struct text *text, struct slice query, const struct names *more)
+{
+	return redact_list(text, query, '&', more);
+}
+
+struct slice redact_path(struct text *text, struct slice path, const struct names *more)
+{
+	if (!path.len || !memchr(path.ptr, '=', path.len))
+		return path;
+	return redact_list(text, path, '/', more);
+}
+
+void redact_put_path(struct text *text, struct slice path, const struct names *more)
+{
+	/* A copy made already stands where it belongs. */
+	if (redact_path(text, path, more).ptr == path.ptr)
+		text_put(text, path);
+}
+
+void redact_put_query(struct text *text, struct slice query, const struct names *more)
+{
+	if (redact_query(text, query, more).ptr == query.ptr)
+		text_put(text, query);
 }
 
 static size_t find_any(struct slice s, const char *set)
@@ -208,7 +235,6 @@ static size_t find_any(struct slice s, const char *set)
 struct slice redact_url(struct text *text, struct slice url, const struct names *more)
 {
 	size_t from = text->used, at, authority;
-	struct slice query;
 
 	url = slice_cut(&url, '#');
 	if (!url.len)
@@ -232,12 +258,10 @@ struct slice redact_url(struct text *text, struct slice url, const struct names 
 		}
 	}
 	at = find_any(url, "?");
-	text_put(text, slice_of(url.ptr, at));
+	redact_put_path(text, slice_of(url.ptr, at), more);
 	if (at < url.len) {
 		text_put(text, SLICE("?"));
-		query = slice_of(url.ptr + at + 1, url.len - at - 1);
-		if (redact_query(text, query, more).ptr == query.ptr)
-			text_put(text, query);
+		redact_put_query(text, slice_of(url.ptr + at + 1, url.len - at - 1), more);
 	}
 	return text_since(text, from);
 }

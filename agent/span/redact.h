@@ -23,6 +23,13 @@ bool redact_is_secret(struct slice name);
  * is nothing to hide, else a copy in text. Names may be percent-encoded. */
 struct slice redact_query(struct text *text, struct slice query, const struct names *more);
 
-/* A URL or a reference to one (as in Location, Referer): user information and fragment go, the
- * query as above. Always a copy. */
+/* The same for the parameters in a path: /a;jsessionid=1/b, /reset/token=1. */
+struct slice redact_path(struct text *text, struct slice path, const struct names *more);
+
+/* The same, and always copied. */
+void redact_put_query(struct text *text, struct slice query, const struct names *more);
+void redact_put_path(struct text *text, struct slice path, const struct names *more);
+
+/* A URL or a reference to one (as in Location, Referer): user information and fragment go, path
+ * and query as above. Always a copy. */
 struct slice redact_url(struct text *text, struct slice url, const struct names *more);

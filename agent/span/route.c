@@ -3,6 +3,7 @@
 
 #include "core/cleanup.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #define NONE 0u /* index 0 is no node */
@@ -202,6 +203,7 @@ static uint32_t child_add(
 	if (!i)
 		return NONE;
 	node->hash = hash;
+	assert(s.len <= ROUTE_SEGMENT); /* see route_segment */
 	node->len = (uint8_t)s.len;
 	memcpy(node->text, s.ptr, s.len);
 	node->literal = literal;

@@ -33,7 +33,7 @@ static enum kind shape_add(struct shape *shape, char c, enum kind before)
 		kind = KIND_LETTER;
 	} else if (c == '@') {
 		shape->at = true;
-	} else if (c && strchr("-_.~!$&'()*+,=:%", c)) {
+	} else if (c && strchr("-_.~!$&'()*+,:%", c)) {
 		shape->seps++;
 	} else {
 		shape->foreign = true;
@@ -138,11 +138,12 @@ struct slice route_segment(struct slice s)
 {
 	if (s.len && memchr(s.ptr, '.', s.len)) {
 		for (size_t i = 0; i < ARRAY_SIZE(FILES); i++) {
+			struct slice stem = s;
+
 			if (!ends_with(s, FILES[i].dot_ext))
 				continue;
-			return stem_has_id(slice_of(s.ptr, s.len - FILES[i].dot_ext.len))
-				       ? FILES[i].route
-				       : s;
+			stem.len -= FILES[i].dot_ext.len;
+			return s.len > ROUTE_SEGMENT || stem_has_id(stem) ? FILES[i].route : s;
 		}
 	}
 	return is_id(s) ? SLICE("{id}") : s;

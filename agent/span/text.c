@@ -99,7 +99,7 @@ size_t utf8_prefix(struct slice s)
 				continue;
 			}
 		}
-		n = utf8_char(bytes + at, s.len - at);
+		n = bytes[at] < 0x80 ? 1 : utf8_char(bytes + at, s.len - at);
 		if (!n)
 			break;
 		at += n;

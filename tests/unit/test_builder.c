@@ -393,6 +393,20 @@ Test(builder, query_can_be_left_out)
 	span_builder_free(b);
 }
 
+Test(builder, secrets_in_paths)
+{
+	struct span_builder *b = make();
+	struct span span;
+
+	span_build(b, call(ROLE_SERVER, "GET", "/a;x=1;jsessionid=9F/b=c/token=t", 200), OFFSET,
+		&span);
+	has(&span, "url.path", "/a;x=1;jsessionid=REDACTED/b=c/token=REDACTED");
+	has(&span, "http.route", "/a/{id}/{id}");
+	span_build(b, call(ROLE_CLIENT, "GET", "/a;jsessionid=9F/b?c=d", 200), OFFSET, &span);
+	has(&span, "url.full", "http://bank.example:8443/a;jsessionid=REDACTED/b?c=d");
+	span_builder_free(b);
+}
+
 Test(builder, headers)
 {
 	struct span_options options = {

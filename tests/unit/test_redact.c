@@ -81,6 +81,7 @@ Test(redact, urls)
 		{"https://h?u=a@b", "https://h?u=a@b"},
 		{"/x//y@z", "/x//y@z"},
 		{"?", "?"},
+		{"https://h/a;sid=1/b?sid=2", "https://h/a;sid=REDACTED/b?sid=REDACTED"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(URLS); i++) {

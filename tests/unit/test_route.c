@@ -108,6 +108,7 @@ Test(route, segments)
 		{"alice@example.org", "{id}"},
 		{"a\xff", "{id}"},
 		{"{name}", "{id}"},
+		{"token=x", "{id}"},
 		{"a\"b", "{id}"},
 		{"a b", "{id}"},
 		{"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkw", "{id}"},
@@ -119,6 +120,9 @@ Test(route, segments)
 		{"report-20240501.pdf", "{id}.pdf"},
 		{"550e8400-e29b-41d4-a716-446655440000.jpeg", "{id}.jpeg"},
 		{".js", ".js"},
+		{"abcdefghijklmnopqrstuvwxyzabcdefghijkl.html", "{id}.html"}, /* too long to keep */
+		{"abcdefghijklmnopqrstuvwxyzabcdefghi.html",
+			"abcdefghijklmnopqrstuvwxyzabcdefghi.html"},
 	};
 	struct guard guard = guard_new();
 
@@ -155,6 +159,8 @@ Test(route, paths)
 	};
 	_routes_ struct routes *routes = make(1000);
 
+	cr_assert_str_eq(
+		learn(routes, "/abcdefghijklmnopqrstuvwxyzabcdefghijkl.html"), "/{id}.html");
 	for (int round = 0; round < 2; round++)
 		for (size_t i = 0; i < ARRAY_SIZE(CASES); i++)
 			cr_expect_str_eq(
