@@ -120,10 +120,10 @@ int process_attrs_parse(struct process_attrs *attrs, struct slice list)
 	return attrs_add(attrs, list, false);
 }
 
-struct slice process_env(struct slice environ, struct slice name)
+struct slice process_env(struct slice env, struct slice name)
 {
-	while (environ.len && memchr(environ.ptr, '\0', environ.len)) {
-		struct slice s = slice_cut(&environ, '\0');
+	while (env.len && memchr(env.ptr, '\0', env.len)) {
+		struct slice s = slice_cut(&env, '\0');
 
 		if (s.len > name.len && s.ptr[name.len] == '=' && slice_starts(s, name))
 			return slice_of(s.ptr + name.len + 1, s.len - name.len - 1);
@@ -218,14 +218,14 @@ static struct slice read_environ(uint32_t pid, char *buf)
 void process_describe(uint32_t pid, struct slice fallback_comm, struct slice fallback_exe,
 	const struct process_host *host, struct process_attrs *ret_attrs)
 {
-	_free_ char *environ = malloc(PROCESS_ENVIRON);
+	_free_ char *env = malloc(PROCESS_ENVIRON);
 	char exe[PATH_MAX];
 	struct process_info info = {
 		.exe = read_exe(pid, exe, fallback_exe),
 		.comm = fallback_comm,
 	};
 
-	if (environ)
-		info.environ = read_environ(pid, environ);
+	if (env)
+		info.environ = read_environ(pid, env);
 	process_attrs_make(&info, host, ret_attrs);
 }

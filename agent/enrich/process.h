@@ -49,7 +49,7 @@ int process_attrs_parse(struct process_attrs *attrs, struct slice list);
 
 /* The value of a variable in an environment of NUL-separated strings; the empty slice if it is not
  * there. A last string without NUL was cut and does not count. */
-struct slice process_env(struct slice environ, struct slice name);
+struct slice process_env(struct slice env, struct slice name);
 
 /* Pure. */
 void process_attrs_make(const struct process_info *info, const struct process_host *host,
