@@ -168,7 +168,7 @@ def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, **more):
                              f"127.0.0.1:{port}", "wsgi:app"],
         "asyncio": lambda: [python(), paths.APPS / "aio.py"],
         "node": lambda: [which("node"), paths.APPS / "app.js"],
-        "java": lambda: [which("java"), "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp",
+        "java": lambda: [which("java"), "-XX:TieredStopAtLevel=1", "-Dsun.net.httpserver.nodelay=true", "-cp",
                          java_classes(lab), "App"],
         "go": lambda: [go_binary(lab)],
         "php": lambda: [which("php"), "-S", f"127.0.0.1:{port}", paths.APPS / "app.php"],

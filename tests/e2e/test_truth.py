@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parents against ground truth (truth/): never a wrong one, and every one where there is evidence."""
+import os
+
+import pytest
+from conftest import live_or_skip
+from truth import kinds, run
+
+REQUESTS = int(os.environ.get("WEFT_TRUTH_REQUESTS", "60"))
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_parents(tmp_path, need, kind, cpus, capsys):
+    live_or_skip()
+    need(kind.partition("-")[0], "nginx")
+    table = run.measure(tmp_path, kind, cpus, [1, 8, 64], REQUESTS)
+    rows = list(run.rows(kind, cpus, table))
+    with capsys.disabled():
+        print()
+        run.show(rows)
+    notes = "\n".join(table.notes)
+    for r in rows:
+        assert r["wrong"] == r["socket_wrong"] == 0, f"{r}\n{notes}"
+        assert r["outside"] == 0, f"{r}\n{notes}"
+        assert r["missing"] == 0, f"{r}\n{notes}"
+        assert r["socket_orphans"] == 0, f"{r}\n{notes}"
+        if kind in kinds.COMPLETE:
+            assert r["orphans"] == 0, f"{r}\n{notes}"
+        elif r["concurrency"] == 1 and r["phase"] == "call":
+            assert r["right"] > 0, f"{r}\n{notes}"
