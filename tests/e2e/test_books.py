@@ -83,7 +83,7 @@ def test_dead_backend(lab, need):
     assert len([s for s in spans if s.code == 200]) >= done
     assert after - before < 4 << 20, f"{before} -> {after}"
     assert "otlp" in metrics.exporters()
-    assert metrics["weft_exporter_dropped_queue_total", 'exporter="otlp"'] > 0
+    assert metrics.exporter("otlp", "dropped_total") + metrics.exporter("otlp", "failed_total") > 0
 
 
 def rss(agent):

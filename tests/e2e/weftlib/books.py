@@ -20,32 +20,37 @@ class Metrics:
         return self[f"weft_kernel_{name}_total"]
 
     def exporters(self):
-        found = (re.search(r'exporter="(\w+)"', labels) for name, labels, _ in self.rows
-                 if name == "weft_exporter_offered_total")
+        found = (re.search(r'exporter="([\w-]+)"', labels) for name, labels, _ in self.rows
+                 if name == "weft_exporter_spans_offered_total")
         return sorted({m[1] for m in found if m})
+
+    def exporter(self, which, counter):
+        return self[f"weft_exporter_spans_{counter}", f'exporter="{which}"']
+
+
+def equal(what, left, right, m):
+    assert left == right, f"{what}: {left:g} is not {right:g}\n{m.text}"
 
 
 def check(m, lossless=True):
     """Asserts every book. lossless: nothing may have been lost either."""
     k = m.kernel
-    parts = ("filtered", "unwanted", "emitted", "lost_full", "lost_map")
-    assert k("seen") == sum(map(k, parts)), "\n".join(kernel_lines(m))
-    assert m["weft_records_read_total"] >= m["weft_records_bad_total"]
-    assert m["weft_records_bad_total"] == 0
-    # The exchanges that are still open are a gauge.
-    assert m["weft_requests_total"] == m["weft_requests_done_total"] + m["weft_exchanges_open"]
-    made, held = m["weft_spans_made_total"], m["weft_spans_held"]
-    assert made == m["weft_spans_released_total"] + held + m["weft_spans_dropped_total"]
+    equal("kernel calls", k("seen"),
+          sum(map(k, ("filtered", "unwanted", "emitted", "lost_full", "lost_map"))), m)
+    equal("records", m["weft_records_read_total"], k("emitted") + k("life_emitted"), m)
+    equal("bad records", m["weft_records_bad_total"], 0, m)
+    equal("requests", m["weft_requests_total"], m["weft_requests_done_total"] + m["weft_requests_open"], m)
+    equal("spans", m["weft_spans_made_total"],
+          m["weft_spans_released_total"] + m["weft_spans_held"] + m["weft_spans_dropped_total"], m)
     for name in m.exporters():
-        def e(counter, name=name):
-            return m[f"weft_exporter_{counter}", f'exporter="{name}"']
-        assert e("offered_total") == e("queued_total") + e("dropped_queue_total")
+        equal(f"spans offered to {name}", m.exporter(name, "offered_total"),
+              m["weft_spans_released_total"] - m["weft_spans_sampled_out_total"], m)
+        equal(f"spans of {name}", m.exporter(name, "offered_total"),
+              sum(m.exporter(name, c) for c in ("dropped_total", "sent_total", "rejected_total",
+                                                "failed_total", "queued")), m)
     if lossless:
         for name in ("lost_full", "lost_map", "life_lost"):
-            assert k(name) == 0, f"{name}: {k(name)}"
-        assert m["weft_spans_dropped_total", 'reason="hold_full"'] == 0
-
-
-def kernel_lines(m):
-    return [f"{name}{{{labels}}} {value:g}" for name, labels, value in m.rows
-            if name.startswith("weft_kernel_")]
+            equal(name, k(name), 0, m)
+        equal("kernel_missed", m["weft_kernel_missed_total"], 0, m)
+        equal("spans dropped", m["weft_spans_dropped_total"] - m["weft_spans_dropped_total", 'reason="unselected"'],
+              0, m)
