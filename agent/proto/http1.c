@@ -407,15 +407,17 @@ static enum parse got_reply(struct http1 *h, struct sink *sink, const struct fee
 	return PARSE_CONSUMED;
 }
 
-static enum detect detect_side(enum side side, struct slice bytes)
+/* The bytes start with a whole start line. */
+static bool is_message(enum side side, struct slice bytes)
 {
-	return side == SIDE_REQUEST ? http1_detect_request(bytes) : http1_detect_reply(bytes);
+	if (side == SIDE_REQUEST)
+		return http1_detect_request(bytes) == DETECT_REQUEST;
+	return http1_detect_reply(bytes) == DETECT_REPLY;
 }
 
 static bool starts_message(enum side side, const struct feed *in)
 {
-	return in->call_start && detect_side(side, in->bytes) ==
-					 (side == SIDE_REQUEST ? DETECT_REQUEST : DETECT_REPLY);
+	return in->call_start && is_message(side, in->bytes);
 }
 
 /* These bytes may hide a message. */
@@ -452,6 +454,8 @@ static enum parse feed_head(struct http1 *h, struct sink *sink, enum side side,
 	ret->used += lead;
 	if (parse == PARSE_MORE)
 		return PARSE_MORE;
+	if (half->trust == FRESH && is_message(side, bytes))
+		half->trust = SYNCED;
 	if (parse == PARSE_BAD && half->trust != SYNCED) {
 		lose_place(half);
 		return ignore_unknown(h, sink, side, in, ret);
