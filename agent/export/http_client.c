@@ -107,6 +107,15 @@ static int client_set_tls(struct http_client *c, const struct http_options *o, c
 	return 0;
 }
 
+/* 7.88 fails every request but the first on a connection of HTTP/2 by prior knowledge
+ * (github.com/curl/curl/pull/10643, in 8.0); Debian 12 has it. */
+static bool reuse_is_broken(long version)
+{
+	unsigned curl = curl_version_info(CURLVERSION_NOW)->version_num;
+
+	return version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE && curl >> 8 == 0x0758;
+}
+
 static void client_set_transfer(struct http_client *c, const struct http_options *o)
 {
 	long version = CURL_HTTP_VERSION_1_1;
@@ -116,6 +125,7 @@ static void client_set_transfer(struct http_client *c, const struct http_options
 						       : CURL_HTTP_VERSION_2TLS;
 	curl_easy_setopt(c->easy, CURLOPT_URL, o->url);
 	curl_easy_setopt(c->easy, CURLOPT_HTTP_VERSION, version);
+	curl_easy_setopt(c->easy, CURLOPT_FORBID_REUSE, (long)reuse_is_broken(version));
 	curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)o->timeout_ms);
 	curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);

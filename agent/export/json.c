@@ -153,6 +153,7 @@ static void exporter_json_send(
 	struct outcome out = {.verdict = VERDICT_SENT, .taken = n};
 	struct json *j = self;
 	struct span span;
+	char text[64];
 	int r = 0;
 
 	rewind(j->memory);
@@ -166,7 +167,7 @@ static void exporter_json_send(
 		r = output_write(STDOUT_FILENO, j->buf, j->len, j->deadline_ns);
 	if (r) {
 		out.verdict = VERDICT_FAIL;
-		strerror_r(-r, out.error, sizeof(out.error));
+		snprintf(out.error, sizeof(out.error), "%s", strerror_r(-r, text, sizeof(text)));
 	} else {
 		out.bytes = j->len;
 	}

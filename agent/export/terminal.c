@@ -141,7 +141,7 @@ static struct tree *terminal_tree(struct terminal *t, const uint8_t id[static TR
 
 	for (unsigned i = 0; i < TRACES; i++) {
 		if (!t->trees[i].leaves)
-			unused = &t->trees[i];
+			unused = unused ? unused : &t->trees[i];
 		else if (!memcmp(t->trees[i].id, id, TRACE_ID_LEN))
 			return &t->trees[i];
 	}
@@ -207,6 +207,7 @@ static void terminal_send(void *self, const struct slice *spans, unsigned n, str
 	struct terminal *t = self;
 	uint64_t now = clock_monotonic();
 	struct span span;
+	char text[64];
 
 	t->written = 0;
 	for (unsigned i = 0; i < n; i++) {
@@ -217,7 +218,8 @@ static void terminal_send(void *self, const struct slice *spans, unsigned n, str
 	out.bytes = t->written;
 	if (t->error) {
 		out.verdict = VERDICT_FAIL;
-		strerror_r(-t->error, out.error, sizeof(out.error));
+		snprintf(out.error, sizeof(out.error), "%s",
+			strerror_r(-t->error, text, sizeof(text)));
 	}
 	*ret = out;
 }

@@ -16,7 +16,7 @@ pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2",
 import otlp_sink
 from otlp_sink import Fault, OtlpSink, TlsFiles
 
-BUILD = Path(os.environ.get("WEFT_BUILD", Path(__file__).parents[2] / "build"))
+BUILD = Path(os.environ.get("WEFT_BUILD", Path(__file__).resolve().parents[2] / "build"))
 OFFER = BUILD / "tests" / "e2e" / "offer_spans"
 # The proxies of the machine are not for loopback.
 ENV = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")} | {"TZ": "UTC"}
