@@ -49,7 +49,7 @@ static bool is_known(struct slice name)
  * anything that is called weft. */
 static void refuse_misspelt(struct config_load *load)
 {
-	for (char **e = environ; *e; e++) {
+	for (char **e = environ; e && *e; e++) {
 		struct slice name = slice_str(*e);
 		const char *near;
 

@@ -282,6 +282,10 @@ static int store_file(const struct option *o, char *field, struct slice value,
 {
 	char path[512], quoted[OPTION_QUOTE_BYTES];
 
+	if (!value.len) {
+		field[0] = '\0';
+		return 0;
+	}
 	if (value.len >= sizeof(path) || has_control(value))
 		return refuse(ret_reason, "%s is not a path", option_quote(value, quoted));
 	memcpy(path, value.ptr, value.len);
