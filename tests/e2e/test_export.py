@@ -230,20 +230,20 @@ def test_backend_down_then_up(protocol):
         pytest.skip("grpcio is not installed (tests/requirements.txt)")
     port = free_port()
     path = otlp_sink.TRACES_PATH if protocol == "http" else ""
-    run = Offer(otlp=1, protocol=protocol, endpoint=f"http://localhost:{port}{path}", spans=40000,
+    run = Offer(otlp=1, protocol=protocol, endpoint=f"http://localhost:{port}{path}", spans=100000,
                 queue_bytes=1 << 20, settle_ms=1500, drain_ms=10000)
     time.sleep(1)
     with OtlpSink(port, protocol) as sink:
         run.end()
         assert sink.violations == []
         books = run.books
-        assert books["dropped"] > 30000 and books["failed"] == 0
-        assert books["sent"] == len(sink.spans()) == 40000 - books["dropped"]
+        assert books["dropped"] > 90000 and books["failed"] == 0
+        assert books["sent"] == len(sink.spans()) == 100000 - books["dropped"]
         numbers = span_numbers(sink)
         assert len(set(numbers)) == len(numbers)
         assert numbers[:1000] == list(range(1, 1001)), "the oldest are kept"
-    # the queue and the encoder's two buffers, curl and its threads
-    assert books["rss_kb"] < 8192
+    # what was offered would take 60 MiB; the rest of this is libraries, and sanitizers where they run
+    assert books["rss_kb"] < 16384
     assert run.log.count("export is retried") == 1, "one line a minute"
     assert "works again" in run.log
 
