@@ -65,13 +65,11 @@ static __always_inline void conn_start(struct conn *c, enum sock_kind kind, __u8
 		c->flags |= CONN_MPTCP;
 }
 
-/* Tells the agent of the connection, once. A lost announcement is repeated with the next record. */
-static __always_inline bool conn_announce(void *ctx, struct sock *sk, struct conn *c)
+/* Tells the agent of the connection. */
+static __always_inline bool conn_tell(void *ctx, struct sock *sk, struct conn *c)
 {
 	struct weft_open open = {};
 
-	if (c->flags & CONN_OPENED)
-		return true;
 	record_head(&open.head, WEFT_RECORD_OPEN, 0, sizeof(open));
 	if (c->flags & CONN_CLIENT) {
 		open.head.flags |= WEFT_CONNECTED;
@@ -87,6 +85,12 @@ static __always_inline bool conn_announce(void *ctx, struct sock *sk, struct con
 		return false;
 	c->flags |= CONN_OPENED;
 	return true;
+}
+
+/* The same, once. A lost announcement is repeated with the next record. */
+static __always_inline bool conn_announce(void *ctx, struct sock *sk, struct conn *c)
+{
+	return c->flags & CONN_OPENED || conn_tell(ctx, sk, c);
 }
 
 /* What the agent still wants of it. */

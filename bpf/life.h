@@ -69,9 +69,7 @@ static __always_inline void on_connect(void *ctx, struct sock *sk)
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 tgid = id >> 32;
 
-	if (tgid == self_tgid)
-		return;
-	if (!c && !tgid_traced(tgid)) {
+	if (tgid != self_tgid && !c && !tgid_traced(tgid)) {
 		if (!local_clients || !is_local(sk))
 			return;
 		proc_undecided(ctx, (struct task_struct *)bpf_get_current_task_btf(), WEFT_LOCAL_CLIENT, NULL);
@@ -85,13 +83,13 @@ static __always_inline void on_connect(void *ctx, struct sock *sk)
 			cnt->v[WEFT_COUNT_LOST_MAP]++;
 		return;
 	}
-	conn_start(c, sock_kind(sk), CONN_CLIENT | CONN_CONNECTING);
+	conn_start(c, sock_kind(sk), CONN_CLIENT | CONN_CONNECTING | (tgid == self_tgid ? CONN_SELF : 0));
 	c->connect_ns = bpf_ktime_get_ns();
 	c->connect_pid = tgid;
 	c->connect_tid = (__u32)id;
-	/* announced now, not with the first bytes: a server's request on this host then knows that
-	 * its client's record is to come */
-	conn_announce(ctx, sk, c);
+	/* what the thread is doing now is evidence; the local port is chosen only after this */
+	if (tgid != self_tgid)
+		conn_announce(ctx, sk, c);
 }
 
 static __always_inline void on_listen(void *ctx, struct sock *sk)
@@ -130,6 +128,10 @@ int BPF_PROG(sock_state, struct sock *sk, int old, int new)
 		return 0;
 	switch (new) {
 	case TCP_ESTABLISHED:
+		/* with its port, before the first bytes: a server's request on this host then knows
+		 * that its client's record is to come */
+		if (c->flags & CONN_CONNECTING)
+			conn_tell(ctx, sk, c);
 		c->flags &= ~CONN_CONNECTING;
 		break;
 	case TCP_FIN_WAIT1:

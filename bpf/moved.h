@@ -146,6 +146,10 @@ static __always_inline struct conn *moved_conn(struct sock *sk, struct weft_coun
 {
 	struct conn *c = conn_find(sk);
 
+	if (c && c->flags & CONN_SELF) {
+		cnt->v[WEFT_COUNT_FILTERED]++;
+		return NULL;
+	}
 	if (c) {
 		*ret_kind = c->flags & CONN_MPTCP ? SOCK_MPTCP : sock_kind(sk);
 		return c;

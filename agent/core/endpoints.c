@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <string.h>
+#include <xxhash.h>
 
 static const uint8_t V4_MAPPED[12] = {[10] = 0xff, [11] = 0xff};
 
@@ -24,4 +25,9 @@ void addr_text(const uint8_t addr[static ADDR_LEN], char ret_text[static ADDR_TE
 		inet_ntop(AF_INET, addr + 12, ret_text, ADDR_TEXT_LEN);
 	else
 		inet_ntop(AF_INET6, addr, ret_text, ADDR_TEXT_LEN);
+}
+
+uint64_t addr_key(const uint8_t addr[static ADDR_LEN], uint16_t port, uint32_t netns)
+{
+	return XXH3_64bits_withSeed(addr, ADDR_LEN, (uint64_t)(addr_is_loopback(addr) ? netns : 0) << 16 | port);
 }

@@ -68,6 +68,7 @@ struct exchange {
 	struct conn *conn;
 	const struct endpoints *ends;
 	uint32_t pid;
+	uint32_t resource; /* of the process: index in the resource table */
 	uint64_t connect_ns; /* client: when the connection's connect() began, if this is its first request */
 	uint64_t connect_evidence; /* then, what the trace stage said of that connect(); else 0 */
 	uint32_t opposite; /* TCP number that the replies' direction had reached at the request's first byte */

@@ -21,7 +21,7 @@ typedef __s32 int32_t;
 
 enum weft_record_type {
 	WEFT_RECORD_DATA = 1,   /* a call moved bytes: struct weft_data, then the captured bytes */
-	WEFT_RECORD_OPEN = 2,   /* first sight of a connection: struct weft_open */
+	WEFT_RECORD_OPEN = 2,   /* first sight of a connection, and again when a connect() succeeded: struct weft_open */
 	WEFT_RECORD_SHUT = 3,   /* one direction ended with a FIN: struct weft_shut */
 	WEFT_RECORD_CLOSE = 4,  /* the socket is gone: struct weft_shut */
 	WEFT_RECORD_PROC = 5,   /* a process to decide on (first sight, or exec): struct weft_proc */

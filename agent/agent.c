@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The wiring: one struct owns every stage, and a record's way through them reads from top to bottom. */
+#include "agent.h"
+
+#include "capture/capture.h"
+#include "capture/features.h"
+#include "capture/listeners.h"
+#include "capture/procs.h"
+#include "config.h"
+#include "conn/conn.h"
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/counters.h"
+#include "core/log.h"
+#include "enrich/process.h"
+#include "enrich/resource.h"
+#include "export/export.h"
+#include "self/http.h"
+#include "self/snapshot.h"
+#include "self/status.h"
+#include "span/builder.h"
+#include "trace/trace.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#define NAP_MS       5   /* between two looks at the ring while there is work */
+#define SLEEP_MS     1000
+#define IDLE_NS      (50 * NS_PER_MS) /* without a record, and we sleep until one comes */
+#define LISTENERS    16384
+
+struct agent {
+	struct config config;
+	struct counters counters;
+	struct listeners *listeners;
+	struct capture *capture;
+	struct procs *procs;
+	struct conns *conns;
+	struct trace *trace;
+	struct span_builder *builder;
+	struct resource_table *resources;
+	struct export *export;
+	struct http *http;
+	struct status status;
+	struct process_host host;
+	char host_name[256];
+
+	enum hooks hooks;
+	enum transport transport;
+	char why[FEATURES_WHY_BYTES];
+	uint64_t start_unix_ns;
+	uint64_t unix_offset;    /* refreshed: the wall clock is steered */
+	uint64_t offset_read_ns;
+	_Atomic uint64_t ring_read_ns;
+	_Atomic bool attached;
+};
+
+static volatile sig_atomic_t stop_requested, reload_requested;
+
+static void on_signal(int sig)
+{
+	if (sig == SIGHUP)
+		reload_requested = 1;
+	else
+		stop_requested = 1;
+}
+
+/* capture → conn */
+
+static void on_record(void *ctx, const struct weft_record *rec, size_t size)
+{
+	struct agent *a = ctx;
+
+	count(&a->counters, COUNT_RECORDS_READ);
+	count_add(&a->counters, COUNT_RECORD_BYTES, size);
+	switch (rec->type) {
+	case WEFT_RECORD_DATA: {
+		const struct weft_data *data = (const struct weft_data *)rec;
+		uint32_t age = rec->flags & WEFT_SEND_BIT ? data->age_ns : UINT32_MAX;
+
+		conns_on_data(a->conns, data, trace_moved(a->trace, rec->pid, rec->tid, rec->time_ns, age));
+		break;
+	}
+	case WEFT_RECORD_OPEN:
+		conns_on_open(a->conns, (const struct weft_open *)rec);
+		break;
+	case WEFT_RECORD_SHUT:
+		conns_on_shut(a->conns, (const struct weft_shut *)rec);
+		break;
+	case WEFT_RECORD_CLOSE:
+		conns_on_close(a->conns, (const struct weft_shut *)rec);
+		break;
+	case WEFT_RECORD_PROC:
+		procs_on_proc(a->procs, (const struct weft_proc *)rec);
+		if (rec->flags & (WEFT_EXEC | WEFT_FORKED) && procs_get(a->procs, rec->pid))
+			trace_born(a->trace, rec->pid);
+		break;
+	case WEFT_RECORD_EXIT:
+		procs_on_exit(a->procs, rec->pid);
+		trace_exit(a->trace, rec->pid);
+		break;
+	case WEFT_RECORD_LISTEN:
+		procs_on_listen(a->procs, (const struct weft_open *)rec);
+		break;
+	}
+}
+
+static void on_described(void *ctx, struct proc *proc)
+{
+	struct agent *a = ctx;
+	struct process_attrs attrs = {0};
+
+	process_describe(proc->pid, slice_str(proc->comm), slice_str(proc->exe), &a->host, &attrs);
+	proc->resource = resource_intern(a->resources, attrs.attrs, attrs.n);
+}
+
+static const struct procs_ops PROCS_OPS = {.described = on_described};
+
+/* conn, proto → span, trace */
+
+static uint64_t on_connecting(void *ctx, uint32_t pid, uint32_t tid, uint64_t time_ns)
+{
+	return trace_connecting(((struct agent *)ctx)->trace, pid, tid, time_ns);
+}
+
+static void on_connected(void *ctx, const struct endpoints *ends)
+{
+	trace_connected(((struct agent *)ctx)->trace, ends);
+}
+
+static void on_gone(void *ctx, const struct endpoints *ends)
+{
+	trace_gone(((struct agent *)ctx)->trace, ends);
+}
+
+static void keep_headers(struct agent *a, struct exchange *ex, const struct field *fields, unsigned n, bool reply)
+{
+	if (span_keep_headers(a->builder, ex, fields, n, reply))
+		count(&a->counters, COUNT_TEXT_CUT);
+}
+
+static void on_asked(void *ctx, struct exchange *ex, const struct field *fields, unsigned n)
+{
+	struct agent *a = ctx;
+	const struct proc *proc = procs_get(a->procs, ex->pid);
+
+	if (proc)
+		ex->resource = proc->resource;
+	keep_headers(a, ex, fields, n, false);
+	trace_asked(a->trace, ex, fields, n);
+}
+
+static void on_replied(void *ctx, struct exchange *ex, const struct field *fields, unsigned n)
+{
+	keep_headers(ctx, ex, fields, n, true);
+}
+
+static void on_done(void *ctx, struct exchange *ex)
+{
+	struct agent *a = ctx;
+	struct span span;
+	unsigned notes;
+
+	trace_done(a->trace, ex);
+	notes = span_build(a->builder, ex, a->unix_offset, &span);
+	if (notes & SPAN_NOTE_ROUTES_FULL)
+		count(&a->counters, COUNT_ROUTES_FULL);
+	if (notes & SPAN_NOTE_TEXT_CUT)
+		count(&a->counters, COUNT_TEXT_CUT);
+	span.pid = ex->pid;
+	span.resource = ex->resource;
+	trace_span(a->trace, ex, &span);
+}
+
+static const struct conns_ops CONNS_OPS = {
+	.connecting = on_connecting,
+	.connected = on_connected,
+	.asked = on_asked,
+	.replied = on_replied,
+	.done = on_done,
+	.gone = on_gone,
+};
+
+/* trace → export */
+
+static void on_release(void *ctx, struct span *span)
+{
+	export_offer(((struct agent *)ctx)->export, span);
+}
+
+/* self: any thread */
+
+static void take_snapshot(void *ctx, struct snapshot *s)
+{
+	struct agent *a = ctx;
+	struct procs_stats procs;
+
+	memset(s, 0, sizeof(*s));
+	s->version = WEFT_VERSION;
+	s->start_unix_ns = a->start_unix_ns;
+	s->taken_ns = clock_monotonic();
+	s->hooks = a->hooks;
+	snprintf(s->hooks_reason, sizeof(s->hooks_reason), "%s", a->why);
+	s->transport = a->transport;
+	s->attached = a->attached;
+	s->ring_read_ns = a->ring_read_ns;
+	capture_counts(a->capture, s->kernel, &s->kernel_missed);
+	for (unsigned i = 0; i < COUNT_MAX; i++)
+		s->counters[i] = count_get(&a->counters, (enum counter)i);
+	procs_stats(a->procs, &procs);
+	s->counters[COUNT_PROCS_SEEN] = procs.seen;
+	s->counters[COUNT_PROCS_EVICTED] = procs.evicted;
+	s->counters[COUNT_RECORDS_BAD] = capture_bad(a->capture);
+	s->counters[COUNT_RECORDS_READ] += s->counters[COUNT_RECORDS_BAD];
+	s->processes_traced = procs.traced;
+	s->connections = conns_count(a->conns);
+	s->exchanges_open = conns_exchanges(a->conns);
+	s->spans_held = trace_held(a->trace);
+	s->ring_used_bytes = capture_ring_used(a->capture);
+	s->ring_bytes = a->config.capture.ring_bytes;
+	s->resource_overflows = resource_overflows(a->resources);
+	s->map_bytes = capture_map_bytes(a->capture);
+	s->exporter_count = export_count(a->export);
+	if (s->exporter_count > SNAPSHOT_EXPORTERS)
+		s->exporter_count = SNAPSHOT_EXPORTERS;
+	for (unsigned i = 0; i < s->exporter_count; i++)
+		export_stats(a->export, i, &s->exporters[i]);
+}
+
+static int choose_hooks(struct agent *a)
+{
+	struct features features;
+	char why[FEATURES_WHY_BYTES];
+	int err;
+
+	features_probe(&features);
+	err = features_choose(&features, a->config.capture.hooks, &a->hooks, a->why);
+	if (err) {
+		log_error("cannot trace here; see `weft doctor`", LOG_STR("why", a->why));
+		return err;
+	}
+	err = features_choose_transport(&features, a->config.capture.transport, &a->transport, why);
+	if (err)
+		log_error("cannot trace here; see `weft doctor`", LOG_STR("why", why));
+	a->config.capture.transport = a->transport;
+	return err;
+}
+
+static int no_memory(const char *what, int err)
+{
+	log_error("not enough memory", LOG_STR("for", what), LOG_INT("errno", -err));
+	return err;
+}
+
+/* Everything that needs no privilege and no kernel. */
+static int make_stages(struct agent *a)
+{
+	const struct config *c = &a->config;
+	const char *why = NULL;
+	int err;
+
+	if (gethostname(a->host_name, sizeof(a->host_name) - 1) == 0)
+		a->host.host_name = slice_str(a->host_name);
+	a->host.resource_attributes = slice_str(c->resource_attributes);
+	err = resource_table_new(c->max_resources, &a->resources);
+	if (err)
+		return no_memory("resources", err);
+	err = span_builder_new(&c->span, &a->builder);
+	if (err)
+		return no_memory("routes", err);
+	err = listeners_new(LISTENERS, &a->listeners);
+	if (err)
+		return no_memory("listeners", err);
+	err = export_new(&c->export, a->resources, &a->export, &why);
+	if (err)
+		log_error("cannot start the exporters", LOG_STR("why", why ? why : strerror(-err)));
+	return err;
+}
+
+static int attach(struct agent *a)
+{
+	const struct config *c = &a->config;
+	struct trace_sizes sizes = {c->max_exchanges, c->capture.max_processes, c->capture.max_connections};
+	struct conns_options conns = {(uint32_t)getpid(), c->capture.max_connections, c->max_exchanges};
+	char why[256] = "";
+	int err = trace_new(&c->trace, &sizes, clock_monotonic(), &a->counters, on_release, a, &a->trace);
+
+	if (err)
+		return no_memory("traces", err);
+	err = capture_open(&c->capture, a->hooks, procs_want_local_clients(&c->capture.rules), on_record, a,
+		&a->capture, why);
+	if (err) {
+		log_error("cannot attach; see `weft doctor`", LOG_STR("hooks", hooks_name(a->hooks)),
+			LOG_STR("why", why));
+		return err;
+	}
+	err = procs_new(c->capture.max_processes, &a->config.capture.rules, a->capture, a->listeners, &PROCS_OPS, a,
+		&a->procs);
+	if (err)
+		return no_memory("processes", err);
+	err = conns_new(&conns, a->procs, a->listeners, a->capture, &a->counters, &CONNS_OPS, a, &a->conns);
+	if (err)
+		return no_memory("connections", err);
+	/* after the hooks are on: what starts meanwhile announces itself */
+	procs_scan(a->procs);
+	return 0;
+}
+
+static int serve(struct agent *a)
+{
+	struct snapshot_source source = {take_snapshot, a};
+	int err;
+
+	if (!a->config.listen[0])
+		return 0;
+	err = http_new(a->config.listen, &source, &a->http);
+	if (err)
+		log_error("cannot serve health and metrics: change `listen`, or leave it empty",
+			LOG_STR("listen", a->config.listen), LOG_STR("why", strerror(-err)));
+	return err;
+}
+
+static void say_hello(struct agent *a)
+{
+	struct procs_stats procs;
+	char exporters[64] = "";
+
+	for (unsigned i = 0; i < export_count(a->export); i++) {
+		struct export_stats stats;
+		size_t used = strlen(exporters);
+
+		export_stats(a->export, i, &stats);
+		snprintf(exporters + used, sizeof(exporters) - used, "%s%s", i ? "," : "", stats.name);
+	}
+	procs_stats(a->procs, &procs);
+	log_info("tracing", LOG_STR("version", WEFT_VERSION), LOG_STR("hooks", hooks_name(a->hooks)),
+		LOG_STR("why", a->why), LOG_STR("transport", transport_name(a->transport)),
+		LOG_INT("programs", capture_programs(a->capture)), LOG_INT("processes", procs.traced),
+		LOG_INT("rules", a->config.capture.rules.n), LOG_STR("exporters", exporters),
+		LOG_STR("listen", a->http ? a->config.listen : "off"));
+}
+
+static void reload(struct agent *a, int argc, char **argv)
+{
+	static struct config next; /* too large for the stack; this thread alone reloads */
+	static struct config_errors errors;
+	char keys[256];
+
+	if (config_load(argc, argv, &next, &errors)) {
+		for (unsigned i = 0; i < errors.n; i++)
+			log_error("reload: configuration refused, the old one stays", LOG_STR("error", errors.text[i]));
+		return;
+	}
+	if (config_restart_keys(&a->config, &next, keys, sizeof(keys)))
+		log_warn("reload: these changes need a restart", LOG_STR("keys", keys));
+	a->config.capture.rules = next.capture.rules;
+	a->config.trace.sampling = next.trace.sampling;
+	a->config.log_level = next.log_level;
+	a->config.log_format = next.log_format;
+	a->config.span = next.span;
+	log_set(next.log_level, next.log_format);
+	span_builder_reload(a->builder, &next.span);
+	trace_reload(a->trace, &next.trace.sampling);
+	procs_scan(a->procs);
+	conns_reselect(a->conns);
+	log_info("reloaded", LOG_INT("rules", next.capture.rules.n));
+}
+
+static void report(struct agent *a, bool last)
+{
+	struct snapshot s;
+
+	take_snapshot(a, &s);
+	if (last)
+		status_finish(&a->status, &s);
+	else
+		status_report(&a->status, &s);
+}
+
+/* One turn: read, age what waits, sleep. */
+static void turn(struct agent *a, uint64_t *busy_ns, const sigset_t *unblocked)
+{
+	int n = capture_read(a->capture, false);
+	uint64_t now = clock_monotonic();
+	bool waiting;
+
+	a->ring_read_ns = now;
+	if (n > 0)
+		*busy_ns = now;
+	if (now - a->offset_read_ns > NS_PER_SEC) {
+		a->unix_offset = clock_unix_offset();
+		a->offset_read_ns = now;
+	}
+	conns_tick(a->conns, now);
+	trace_tick(a->trace, now, false);
+	waiting = conns_waiting(a->conns) || trace_held(a->trace);
+	if (now - *busy_ns > IDLE_NS && !waiting)
+		capture_wait(a->capture, true, SLEEP_MS, unblocked);
+	else
+		capture_wait(a->capture, false, NAP_MS, unblocked);
+}
+
+static void drain(struct agent *a)
+{
+	uint64_t deadline = clock_monotonic() + a->config.drain_ms * NS_PER_MS;
+	uint64_t given_up;
+
+	log_info("stopping: exporting what was seen", LOG_INT("limit_ms", a->config.drain_ms));
+	capture_detach(a->capture);
+	a->attached = false;
+	while (capture_read(a->capture, true) > 0 && clock_monotonic() < deadline)
+		;
+	conns_shutdown(a->conns, clock_monotonic());
+	trace_tick(a->trace, clock_monotonic(), true);
+	given_up = export_drain(a->export, deadline);
+	if (given_up)
+		log_warn("stopped before everything was exported", LOG_INT("spans", given_up));
+}
+
+static void agent_free(struct agent *a)
+{
+	http_free(a->http);
+	capture_close(a->capture);
+	conns_free(a->conns);
+	procs_free(a->procs);
+	trace_free(a->trace);
+	export_free(a->export);
+	listeners_free(a->listeners);
+	span_builder_free(a->builder);
+	resource_table_free(a->resources);
+	free(a);
+}
+
+static void cleanup_agent(struct agent **a)
+{
+	if (*a)
+		agent_free(*a);
+}
+
+int agent_run(const struct config *config, int argc, char **argv)
+{
+	__attribute__((cleanup(cleanup_agent))) struct agent *a = calloc(1, sizeof(*a));
+	struct sigaction action = {.sa_handler = on_signal};
+	uint64_t busy_ns, report_ns;
+	sigset_t blocked, unblocked;
+
+	if (!a)
+		return 1;
+	a->config = *config;
+	log_set(config->log_level, config->log_format);
+	/* every thread inherits the mask: signals arrive in capture_wait, and nowhere else */
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGTERM);
+	sigaddset(&blocked, SIGINT);
+	sigaddset(&blocked, SIGHUP);
+	sigprocmask(SIG_BLOCK, &blocked, &unblocked);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+
+	a->start_unix_ns = clock_ns(CLOCK_REALTIME);
+	a->unix_offset = clock_unix_offset();
+	status_init(&a->status, &a->config.export.otlp_traces);
+	if (choose_hooks(a) || make_stages(a) || attach(a) || serve(a))
+		return 1;
+	a->attached = true;
+	say_hello(a);
+
+	busy_ns = report_ns = clock_monotonic();
+	while (!stop_requested) {
+		turn(a, &busy_ns, &unblocked);
+		if (reload_requested) {
+			reload_requested = 0;
+			reload(a, argc, argv);
+		}
+		if (a->config.status_seconds &&
+			clock_monotonic() - report_ns >= a->config.status_seconds * NS_PER_SEC) {
+			report_ns = clock_monotonic();
+			report(a, false);
+		}
+	}
+	drain(a);
+	report(a, true);
+	return 0;
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/capture.h"
+
+#include "capture/hookset.h"
+#include "capture/reader.h"
+#include "core/cleanup.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#define LINKS_MAX     40
+#define WAKE_BYTES    (64u * 1024)
+#define WANTS_BYTES   (WEFT_WANT_SLOTS * sizeof(struct weft_want_slot))
+#define CONTROL_BYTES 4096u
+
+struct capture {
+	const struct hookset *set;
+	const struct reader_ops *reader_ops;
+	void *skeleton;
+	struct bpf_object *object;
+	struct reader *reader;
+	struct bpf_link *links[LINKS_MAX];
+	unsigned link_count;
+	int procs_fd, counts_fd;
+	volatile struct weft_control *control;
+	volatile struct weft_want_slot *wants;
+	capture_handler handler;
+	void *ctx;
+	uint64_t bad;
+	int cpus;
+};
+
+/* A record is taken only if its own lengths fit what was read. */
+static bool record_valid(const struct weft_record *rec, size_t size)
+{
+	const struct weft_data *data = (const struct weft_data *)rec;
+
+	if (size < sizeof(*rec) || rec->size > size)
+		return false;
+	switch (rec->type) {
+	case WEFT_RECORD_DATA:
+		return rec->size >= sizeof(*data) && rec->size == sizeof(*data) + data->caught &&
+			data->caught <= data->len &&
+			(data->off == WEFT_OFF_TAIL || (uint64_t)data->off + data->caught <= data->len);
+	case WEFT_RECORD_OPEN:
+	case WEFT_RECORD_LISTEN:
+		return rec->size == sizeof(struct weft_open);
+	case WEFT_RECORD_SHUT:
+	case WEFT_RECORD_CLOSE:
+		return rec->size == sizeof(struct weft_shut);
+	case WEFT_RECORD_PROC:
+		return rec->size == sizeof(struct weft_proc);
+	case WEFT_RECORD_EXIT:
+		return rec->size == sizeof(*rec);
+	}
+	return false;
+}
+
+static void on_record(void *ctx, const void *record, size_t size)
+{
+	struct capture *c = ctx;
+
+	if (record_valid(record, size))
+		c->handler(c->ctx, record, size);
+	else
+		c->bad++;
+}
+
+static int map_fd(const struct capture *c, const char *name)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(c->object, name);
+
+	return map ? bpf_map__fd(map) : -ENOENT;
+}
+
+static int map_resize(struct capture *c, const char *name, unsigned entries)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(c->object, name);
+
+	return map ? bpf_map__set_max_entries(map, entries) : -ENOENT;
+}
+
+static int map_leave_out(struct capture *c, const char *name)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(c->object, name);
+
+	return map ? bpf_map__set_autocreate(map, false) : -ENOENT;
+}
+
+static void *map_memory(const struct capture *c, const char *name, size_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd(c, name), 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
+static int attach_all(struct capture *c, char ret_why[static 256])
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, c->object)
+	{
+		struct bpf_link *link;
+
+		if (c->link_count == LINKS_MAX)
+			return -E2BIG;
+		link = bpf_program__attach(prog);
+		if (!link) {
+			int err = -errno;
+
+			snprintf(ret_why, 256, "cannot attach %s: %s", bpf_program__section_name(prog),
+				strerror(-err));
+			return err;
+		}
+		c->links[c->link_count++] = link;
+	}
+	return 0;
+}
+
+static int set_up(struct capture *c, const struct capture_options *options, bool local_clients,
+	char ret_why[static 256])
+{
+	bool perf = options->transport == TRANSPORT_PERF;
+	struct hookset_knobs knobs = {
+		.self_tgid = (uint32_t)getpid(),
+		.wake_bytes = WAKE_BYTES,
+		.use_perf = perf,
+		.local_clients = local_clients,
+	};
+	int err = c->set->open(&knobs, &c->skeleton, &c->object);
+
+	if (err) {
+		snprintf(ret_why, 256, "cannot open the %s programs: %s", c->set->name, strerror(-err));
+		return err;
+	}
+	err = map_resize(c, "procs", options->max_processes);
+	if (!err && c->set->conns_by_address)
+		err = map_resize(c, "conns", options->max_connections);
+	if (!err)
+		err = perf ? map_leave_out(c, "ring") : map_resize(c, "ring", options->ring_bytes);
+	if (!err && !perf)
+		err = map_leave_out(c, "perf");
+	if (!err)
+		err = bpf_object__load(c->object);
+	if (err) {
+		snprintf(ret_why, 256, "the kernel refused the %s programs: %s", c->set->name, strerror(-err));
+		return err;
+	}
+	c->procs_fd = map_fd(c, "procs");
+	c->counts_fd = map_fd(c, "counts");
+	c->control = map_memory(c, "control", CONTROL_BYTES);
+	c->wants = map_memory(c, "wants", WANTS_BYTES);
+	if (!c->control || !c->wants) {
+		snprintf(ret_why, 256, "cannot map the control tables: %s", strerror(errno));
+		return -errno;
+	}
+	err = c->reader_ops->open(map_fd(c, perf ? "perf" : "ring"), options->ring_bytes, on_record, c, &c->reader);
+	if (err) {
+		snprintf(ret_why, 256, "cannot read the %s buffer: %s", perf ? "perf" : "ring", strerror(-err));
+		return err;
+	}
+	return attach_all(c, ret_why);
+}
+
+int capture_open(const struct capture_options *options, enum hooks hooks, bool local_clients,
+	capture_handler handler, void *ctx, struct capture **ret_capture, char ret_why[static 256])
+{
+	struct capture *c = calloc(1, sizeof(*c));
+	int err;
+
+	if (!c)
+		return -ENOMEM;
+	c->set = hooks == HOOKS_SYSCALLS ? &HOOKSET_SYSCALLS : &HOOKSET_SOCK;
+	c->reader_ops = options->transport == TRANSPORT_PERF ? &READER_PERF : &READER_RINGBUF;
+	c->handler = handler;
+	c->ctx = ctx;
+	c->cpus = libbpf_num_possible_cpus();
+	err = c->cpus < 0 ? c->cpus : set_up(c, options, local_clients, ret_why);
+	if (err) {
+		capture_close(c);
+		return err;
+	}
+	*ret_capture = c;
+	return 0;
+}
+
+void capture_detach(struct capture *c)
+{
+	while (c->link_count)
+		bpf_link__destroy(c->links[--c->link_count]);
+}
+
+void capture_close(struct capture *c)
+{
+	if (!c)
+		return;
+	capture_detach(c);
+	if (c->reader)
+		c->reader_ops->close(c->reader);
+	if (c->control)
+		munmap((void *)c->control, CONTROL_BYTES);
+	if (c->wants)
+		munmap((void *)c->wants, WANTS_BYTES);
+	c->set->close(c->skeleton);
+	free(c);
+}
+
+int capture_read(struct capture *c, bool all)
+{
+	return c->reader_ops->read(c->reader, all);
+}
+
+void capture_wait(struct capture *c, bool idle, int timeout_ms, const sigset_t *sigmask)
+{
+	struct epoll_event events[8];
+
+	c->control->sleep = idle && c->reader_ops->wakes_at_first ? WEFT_ASLEEP : WEFT_NAP;
+	/* a record that came just before saw us awake, and woke nobody */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!idle || !c->reader_ops->used(c->reader))
+		epoll_pwait(c->reader_ops->epoll_fd(c->reader), events, ARRAY_SIZE(events), timeout_ms, sigmask);
+	c->control->sleep = WEFT_AWAKE;
+}
+
+uint64_t capture_bad(const struct capture *c)
+{
+	return c->bad;
+}
+
+int capture_trace(struct capture *c, uint32_t pid, enum weft_verdict verdict)
+{
+	uint32_t value = verdict;
+
+	return bpf_map_update_elem(c->procs_fd, &pid, &value, BPF_ANY) ? -errno : 0;
+}
+
+int capture_untrace(struct capture *c, uint32_t pid)
+{
+	return bpf_map_delete_elem(c->procs_fd, &pid) ? -errno : 0;
+}
+
+void capture_want(struct capture *c, uint64_t conn, enum weft_want want)
+{
+	volatile struct weft_want_slot *slot = &c->wants[conn & (WEFT_WANT_SLOTS - 1)];
+
+	/* a reader between the two stores sees the slot of nobody */
+	slot->tag = 0;
+	atomic_thread_fence(memory_order_release);
+	slot->want = want;
+	atomic_thread_fence(memory_order_release);
+	slot->tag = conn;
+}
+
+void capture_counts(const struct capture *c, uint64_t ret_counts[static WEFT_COUNT_MAX], uint64_t *ret_missed)
+{
+	_free_ uint64_t *v = calloc((size_t)c->cpus, WEFT_COUNT_MAX * sizeof(*v));
+	struct bpf_program *prog;
+	uint32_t zero = 0;
+
+	memset(ret_counts, 0, WEFT_COUNT_MAX * sizeof(*ret_counts));
+	*ret_missed = 0;
+	if (v && bpf_map_lookup_elem(c->counts_fd, &zero, v) == 0)
+		for (int cpu = 0; cpu < c->cpus; cpu++)
+			for (unsigned i = 0; i < WEFT_COUNT_MAX; i++)
+				ret_counts[i] += v[(size_t)cpu * WEFT_COUNT_MAX + i];
+	bpf_object__for_each_program(prog, c->object)
+	{
+		struct bpf_prog_info info = {0};
+		uint32_t len = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len) == 0)
+			*ret_missed += info.recursion_misses;
+	}
+}
+
+uint64_t capture_ring_used(const struct capture *c)
+{
+	return c->reader_ops->used(c->reader);
+}
+
+uint64_t capture_map_bytes(const struct capture *c)
+{
+	struct bpf_map *map;
+	uint64_t total = 0;
+
+	bpf_object__for_each_map(map, c->object)
+	{
+		_fclose_ FILE *f = NULL;
+		char path[64], line[128];
+		unsigned long long bytes;
+
+		if (bpf_map__fd(map) < 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", bpf_map__fd(map));
+		f = fopen(path, "re");
+		while (f && fgets(line, sizeof(line), f))
+			if (sscanf(line, "memlock: %llu", &bytes) == 1)
+				total += bytes;
+	}
+	return total;
+}
+
+unsigned capture_programs(const struct capture *c)
+{
+	return c->link_count;
+}

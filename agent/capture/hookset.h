@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The BPF objects: one a hook set, each in a file of its own that alone includes its skeleton. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bpf_object;
+
+/* What the programs take as constants; see bpf/knobs.h. */
+struct hookset_knobs {
+	uint32_t self_tgid;
+	uint32_t wake_bytes;
+	bool use_perf;
+	bool local_clients;
+};
+
+struct hookset {
+	const char *name;
+	bool conns_by_address; /* the table of connections has a size to set */
+	/* Opens the object and sets the knobs. *ret_skeleton owns *ret_object. 0 or -errno. */
+	int (*open)(const struct hookset_knobs *knobs, void **ret_skeleton, struct bpf_object **ret_object);
+	void (*close)(void *skeleton); /* takes NULL */
+};
+
+extern const struct hookset HOOKSET_SOCK;
+extern const struct hookset HOOKSET_SYSCALLS;

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/hookset.h"
+
+#include "syscalls.skel.h"
+
+#include <errno.h>
+
+static int syscalls_open(const struct hookset_knobs *knobs, void **ret_skeleton, struct bpf_object **ret_object)
+{
+	struct syscalls_bpf *skel = syscalls_bpf__open();
+
+	if (!skel)
+		return -errno;
+	skel->rodata->self_tgid = knobs->self_tgid;
+	skel->rodata->wake_bytes = knobs->wake_bytes;
+	skel->rodata->use_perf = knobs->use_perf;
+	skel->rodata->local_clients = knobs->local_clients;
+	*ret_skeleton = skel;
+	*ret_object = skel->obj;
+	return 0;
+}
+
+static void syscalls_close(void *skeleton)
+{
+	syscalls_bpf__destroy(skeleton);
+}
+
+const struct hookset HOOKSET_SYSCALLS = {
+	.name = "syscalls",
+	.conns_by_address = true,
+	.open = syscalls_open,
+	.close = syscalls_close,
+};

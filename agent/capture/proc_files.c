@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/proc_files.h"
+
+#include "core/cleanup.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PATH_BYTES  512
+#define CGROUP_DEPTH 16
+
+static void cleanup_closedir(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+static bool read_link(const char *path, char *ret_text, size_t cap)
+{
+	ssize_t n = readlink(path, ret_text, cap - 1);
+
+	ret_text[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+bool proc_exe(uint32_t pid, char *ret_path, size_t cap)
+{
+	static const char deleted[] = " (deleted)";
+	char path[32];
+	size_t len;
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
+	if (!read_link(path, ret_path, cap))
+		return false;
+	len = strlen(ret_path);
+	if (len >= sizeof(deleted) && strcmp(ret_path + len - (sizeof(deleted) - 1), deleted) == 0)
+		ret_path[len - (sizeof(deleted) - 1)] = '\0';
+	return true;
+}
+
+bool proc_cgroup(uint32_t pid, char *ret_path, size_t cap)
+{
+	_fclose_ FILE *f = NULL;
+	char line[PATH_BYTES];
+
+	ret_path[0] = '\0';
+	snprintf(line, sizeof(line), "/proc/%u/cgroup", pid);
+	f = fopen(line, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "0::", 3) != 0)
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		snprintf(ret_path, cap, "%s", line + 3);
+		return true;
+	}
+	return false;
+}
+
+static bool cgroup_search(char *path, size_t root, unsigned depth, uint64_t id)
+{
+	__attribute__((cleanup(cleanup_closedir))) DIR *dir = opendir(path);
+	size_t len = strlen(path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		struct stat st;
+
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+			continue;
+		if (snprintf(path + len, PATH_BYTES - len, "/%s", entry->d_name) >= (int)(PATH_BYTES - len))
+			continue;
+		if (stat(path, &st) == 0 && st.st_ino == id)
+			return true;
+		if (depth && cgroup_search(path, root, depth - 1, id))
+			return true;
+	}
+	path[len] = '\0';
+	return false;
+}
+
+bool cgroup_path(uint64_t id, char *ret_path, size_t cap)
+{
+	char path[PATH_BYTES] = "";
+	struct mntent entry, *m;
+	FILE *mounts = setmntent("/proc/mounts", "re");
+	char text[1024];
+	size_t root;
+
+	while (mounts && (m = getmntent_r(mounts, &entry, text, sizeof(text))))
+		if (strcmp(m->mnt_type, "cgroup2") == 0) {
+			snprintf(path, sizeof(path), "%s", m->mnt_dir);
+			break;
+		}
+	if (mounts)
+		endmntent(mounts);
+	root = strlen(path);
+	ret_path[0] = '\0';
+	if (!root || !cgroup_search(path, root, CGROUP_DEPTH, id))
+		return false;
+	snprintf(ret_path, cap, "%s", path + root);
+	return true;
+}
+
+uint32_t proc_netns(uint32_t pid)
+{
+	char path[32], text[64];
+	unsigned inode = 0;
+
+	snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
+	if (!read_link(path, text, sizeof(text)) || sscanf(text, "net:[%u]", &inode) != 1)
+		return 0;
+	return inode;
+}
+
+uint32_t proc_parent(uint32_t pid)
+{
+	_fclose_ FILE *f = NULL;
+	char line[128];
+	unsigned parent = 0;
+
+	snprintf(line, sizeof(line), "/proc/%u/status", pid);
+	f = fopen(line, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "PPid: %u", &parent) == 1)
+			break;
+	return parent;
+}
+
+bool proc_comm(uint32_t pid, char *ret_comm, size_t cap)
+{
+	_fclose_ FILE *f = NULL;
+	char path[32];
+
+	ret_comm[0] = '\0';
+	snprintf(path, sizeof(path), "/proc/%u/comm", pid);
+	f = fopen(path, "re");
+	if (!f || !fgets(ret_comm, (int)cap, f))
+		return false;
+	ret_comm[strcspn(ret_comm, "\n")] = '\0';
+	return true;
+}
+
+static bool loopback_text(const char *addr)
+{
+	/* little-endian words: 127.x.x.x ends in 7F, ::1 in 01000000 */
+	size_t len = strlen(addr);
+
+	if (len == 8)
+		return strcmp(addr + 6, "7F") == 0;
+	return strcmp(addr, "00000000000000000000000001000000") == 0 ||
+		(strncmp(addr, "0000000000000000FFFF0000", 24) == 0 && strcmp(addr + 30, "7F") == 0);
+}
+
+static void tcp_file(const char *path, tcp_row_fn fn, void *ctx)
+{
+	_fclose_ FILE *f = fopen(path, "re");
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		char local[40], remote[40];
+		unsigned local_port, remote_port, state;
+		unsigned long long inode;
+		struct tcp_row row;
+
+		if (sscanf(line, " %*[^:]: %39[0-9A-F]:%x %39[0-9A-F]:%x %x %*s %*s %*s %*s %*s %llu", local,
+			    &local_port, remote, &remote_port, &state, &inode) != 6)
+			continue;
+		row = (struct tcp_row){
+			.inode = inode,
+			.local_port = (uint16_t)local_port,
+			.remote_port = (uint16_t)remote_port,
+			.listens = state == 10,
+			.local = state == 1 && (loopback_text(remote) || strcmp(local, remote) == 0),
+		};
+		fn(ctx, &row);
+	}
+}
+
+void proc_tcp(uint32_t pid, tcp_row_fn fn, void *ctx)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%u/net/tcp", pid);
+	tcp_file(path, fn, ctx);
+	snprintf(path, sizeof(path), "/proc/%u/net/tcp6", pid);
+	tcp_file(path, fn, ctx);
+}
+
+void proc_sockets(uint32_t pid, inode_fn fn, void *ctx)
+{
+	__attribute__((cleanup(cleanup_closedir))) DIR *dir = NULL;
+	char path[64], text[64];
+	struct dirent *entry;
+
+	snprintf(path, sizeof(path), "/proc/%u/fd", pid);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		unsigned long long inode;
+		ssize_t n = readlinkat(dirfd(dir), entry->d_name, text, sizeof(text) - 1);
+
+		if (n <= 0)
+			continue;
+		text[n] = '\0';
+		if (sscanf(text, "socket:[%llu]", &inode) == 1)
+			fn(ctx, pid, inode);
+	}
+}
+
+void proc_each(pid_fn fn, void *ctx)
+{
+	__attribute__((cleanup(cleanup_closedir))) DIR *dir = opendir("/proc");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		char *end;
+		unsigned long pid = strtoul(entry->d_name, &end, 10);
+
+		if (*end == '\0' && pid)
+			fn(ctx, (uint32_t)pid);
+	}
+}

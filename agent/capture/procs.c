@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/procs.h"
+
+#include "capture/capture.h"
+#include "capture/listeners.h"
+#include "capture/proc_files.h"
+#include "capture/rules.h"
+#include "core/cleanup.h"
+#include "core/table.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* What a scan finds out at once for all processes: which socket is whose. */
+#define SCAN_SOCKETS 65536u
+
+struct scan {
+	struct table sockets; /* inode -> port << 1 | listens */
+};
+
+struct procs {
+	struct table by_pid; /* index into v */
+	struct proc *v;
+	uint32_t *free;      /* indexes not in use */
+	unsigned free_count;
+	unsigned capacity;
+	unsigned clock_hand; /* where the search for one to forget goes on */
+	const struct rules *rules;
+	struct capture *capture;
+	struct listeners *listeners;
+	const struct procs_ops *ops;
+	void *ctx;
+	struct scan *scan;
+	_Atomic uint64_t seen, traced, evicted;
+};
+
+int procs_new(unsigned capacity, const struct rules *rules, struct capture *capture, struct listeners *listeners,
+	const struct procs_ops *ops, void *ctx, struct procs **ret_procs)
+{
+	struct procs *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->v = calloc(capacity, sizeof(p->v[0]));
+	p->free = calloc(capacity, sizeof(p->free[0]));
+	if (!p->v || !p->free || table_init(&p->by_pid, capacity)) {
+		procs_free(p);
+		return -ENOMEM;
+	}
+	for (unsigned i = 0; i < capacity; i++)
+		p->free[i] = capacity - 1 - i;
+	p->free_count = p->capacity = capacity;
+	p->rules = rules;
+	p->capture = capture;
+	p->listeners = listeners;
+	p->ops = ops;
+	p->ctx = ctx;
+	*ret_procs = p;
+	return 0;
+}
+
+void procs_free(struct procs *p)
+{
+	if (!p)
+		return;
+	table_release(&p->by_pid);
+	free(p->v);
+	free(p->free);
+	free(p);
+}
+
+static struct proc *find(const struct procs *p, uint32_t pid)
+{
+	uint32_t i = table_find(&p->by_pid, pid);
+
+	return i == TABLE_NONE ? NULL : &p->v[i];
+}
+
+static void forget(struct procs *p, struct proc *proc)
+{
+	if (proc->traced)
+		p->traced--;
+	table_remove(&p->by_pid, proc->pid);
+	p->free[p->free_count++] = (uint32_t)(proc - p->v);
+	proc->pid = 0;
+}
+
+/* Makes room by forgetting one that is not traced; one that is stays, its records need it. */
+static void evict(struct procs *p)
+{
+	for (unsigned i = 0; i < p->capacity; i++) {
+		struct proc *proc = &p->v[p->clock_hand];
+
+		p->clock_hand = (p->clock_hand + 1) % p->capacity;
+		if (proc->pid && !proc->traced) {
+			forget(p, proc);
+			return;
+		}
+	}
+}
+
+static struct proc *find_or_add(struct procs *p, uint32_t pid)
+{
+	struct proc *proc = find(p, pid);
+	uint32_t i;
+
+	if (proc)
+		return proc;
+	if (!p->free_count)
+		evict(p);
+	if (!p->free_count) {
+		p->evicted++;
+		return NULL;
+	}
+	i = p->free[--p->free_count];
+	if (table_put(&p->by_pid, pid, i)) {
+		p->free[p->free_count++] = i;
+		return NULL;
+	}
+	proc = &p->v[i];
+	memset(proc, 0, sizeof(*proc));
+	proc->pid = pid;
+	p->seen++;
+	return proc;
+}
+
+static bool wanted(const struct procs *p, const struct proc *proc)
+{
+	struct rule_subject subject = {
+		.pid = proc->pid,
+		.exe = proc->exe[0] ? proc->exe : NULL,
+		.cgroup = proc->cgroup[0] ? proc->cgroup : NULL,
+	};
+	enum rules_verdict verdict = rules_match_process(p->rules, &subject);
+	unsigned excluded_ports = 0;
+
+	if (verdict == RULES_EXCLUDE)
+		return false;
+	for (unsigned i = 0; i < proc->port_count; i++) {
+		enum rules_verdict port = rules_match_port(p->rules, proc->ports[i]);
+
+		excluded_ports += port == RULES_EXCLUDE;
+		if (port == RULES_INCLUDE)
+			verdict = RULES_INCLUDE;
+	}
+	if (proc->port_count && excluded_ports == proc->port_count && verdict != RULES_INCLUDE)
+		return false;
+	if (verdict == RULES_INCLUDE || proc->inherited)
+		return true;
+	return !rules_have_include(p->rules) && (proc->port_count || proc->local_client);
+}
+
+static void decide(struct procs *p, struct proc *proc)
+{
+	bool traced = wanted(p, proc);
+
+	if (traced && !proc->traced) {
+		listeners_learn(p->listeners, proc->pid);
+		p->ops->described(p->ctx, proc);
+		p->traced++;
+	} else if (!traced && proc->traced) {
+		p->traced--;
+	}
+	proc->traced = traced;
+	/* an entry that is gone again: it exited meanwhile */
+	if (traced)
+		capture_trace(p->capture, proc->pid, WEFT_TRACED);
+	else
+		capture_untrace(p->capture, proc->pid);
+}
+
+static void look(struct proc *proc)
+{
+	proc_exe(proc->pid, proc->exe, sizeof(proc->exe));
+	proc_cgroup(proc->pid, proc->cgroup, sizeof(proc->cgroup));
+	if (!proc->comm[0])
+		proc_comm(proc->pid, proc->comm, sizeof(proc->comm));
+}
+
+static void add_port(struct proc *proc, uint16_t port)
+{
+	for (unsigned i = 0; i < proc->port_count; i++)
+		if (proc->ports[i] == port)
+			return;
+	if (proc->port_count < PROC_PORTS)
+		proc->ports[proc->port_count++] = port;
+}
+
+static bool is_traced(const struct procs *p, uint32_t pid)
+{
+	const struct proc *proc = find(p, pid);
+
+	return proc && proc->traced;
+}
+
+void procs_on_proc(struct procs *p, const struct weft_proc *rec)
+{
+	struct proc *proc = find_or_add(p, rec->head.pid);
+	const struct proc *parent;
+
+	if (!proc)
+		return;
+	memcpy(proc->comm, rec->comm, sizeof(proc->comm));
+	proc->comm[sizeof(proc->comm) - 1] = '\0';
+	if (!proc_exe(proc->pid, proc->exe, sizeof(proc->exe)))
+		snprintf(proc->exe, sizeof(proc->exe), "%.*s", WEFT_EXE_LEN, rec->exe);
+	if (!proc_cgroup(proc->pid, proc->cgroup, sizeof(proc->cgroup)))
+		cgroup_path(rec->cgroup, proc->cgroup, sizeof(proc->cgroup));
+	parent = find(p, rec->parent);
+	if (rec->head.flags & WEFT_FORKED && parent && parent->traced) {
+		proc->inherited = true;
+		for (unsigned i = 0; i < parent->port_count; i++)
+			add_port(proc, parent->ports[i]);
+		if (!proc->exe[0])
+			memcpy(proc->exe, parent->exe, sizeof(proc->exe));
+	}
+	if (rec->head.flags & WEFT_LOCAL_CLIENT)
+		proc->local_client = true;
+	decide(p, proc);
+}
+
+void procs_on_listen(struct procs *p, const struct weft_open *rec)
+{
+	struct proc *proc;
+
+	listeners_add(p->listeners, rec->netns, rec->local_port);
+	proc = find_or_add(p, rec->head.pid);
+	if (!proc)
+		return;
+	if (!proc->exe[0])
+		look(proc);
+	add_port(proc, rec->local_port);
+	decide(p, proc);
+}
+
+void procs_on_exit(struct procs *p, uint32_t pid)
+{
+	struct proc *proc = find(p, pid);
+
+	if (proc)
+		forget(p, proc);
+}
+
+const struct proc *procs_get(struct procs *p, uint32_t pid)
+{
+	struct proc *proc = find(p, pid);
+
+	if (!proc) {
+		proc = find_or_add(p, pid);
+		if (!proc)
+			return NULL;
+		look(proc);
+		proc->inherited = is_traced(p, proc_parent(pid));
+		decide(p, proc);
+	}
+	return proc->traced ? proc : NULL;
+}
+
+static void scan_row(void *ctx, const struct tcp_row *row)
+{
+	struct procs *p = ctx;
+
+	if (row->inode && (row->listens || row->local))
+		table_put(&p->scan->sockets, row->inode, (uint32_t)row->local_port << 1 | row->listens);
+}
+
+static void scan_namespaces(void *ctx, uint32_t pid)
+{
+	struct procs *p = ctx;
+	uint32_t netns = proc_netns(pid);
+
+	/* inode numbers of namespaces and of sockets differ in kind, not in the table: keys of namespaces
+	 * carry a bit that no inode has */
+	if (!netns || table_find(&p->scan->sockets, 1ull << 63 | netns) != TABLE_NONE)
+		return;
+	table_put(&p->scan->sockets, 1ull << 63 | netns, 0);
+	proc_tcp(pid, scan_row, p);
+}
+
+static void scan_socket(void *ctx, uint32_t pid, uint64_t inode)
+{
+	struct procs *p = ctx;
+	uint32_t port = table_find(&p->scan->sockets, inode);
+	struct proc *proc;
+
+	if (port == TABLE_NONE)
+		return;
+	proc = find_or_add(p, pid);
+	if (!proc)
+		return;
+	if (port & 1)
+		add_port(proc, (uint16_t)(port >> 1));
+	else
+		proc->local_client = true;
+}
+
+static bool by_ports(const struct rules *rules)
+{
+	if (!rules_have_include(rules))
+		return true;
+	for (unsigned i = 0; i < rules->n; i++)
+		if (rules->v[i].kind == RULE_PORT)
+			return true;
+	return false;
+}
+
+static void scan_process(void *ctx, uint32_t pid)
+{
+	struct procs *p = ctx;
+	struct proc seen = {.pid = pid};
+	struct proc *proc;
+
+	if (pid == (uint32_t)getpid())
+		return;
+	if (by_ports(p->rules))
+		proc_sockets(pid, scan_socket, p);
+	proc = find(p, pid);
+	if (!proc) {
+		/* most processes of a host are of no interest: decided on without a place in the table */
+		look(&seen);
+		seen.inherited = is_traced(p, proc_parent(pid));
+		if (!wanted(p, &seen))
+			return;
+		proc = find_or_add(p, pid);
+		if (!proc)
+			return;
+		*proc = seen;
+	}
+	look(proc);
+	/* parents have lower numbers, and so were decided on before; what a former rule brought in does
+	 * not keep its children in */
+	proc->inherited = is_traced(p, proc_parent(pid));
+	decide(p, proc);
+}
+
+void procs_scan(struct procs *p)
+{
+	struct scan scan = {0};
+
+	if (by_ports(p->rules)) {
+		if (table_init(&scan.sockets, SCAN_SOCKETS))
+			return;
+		p->scan = &scan;
+		proc_each(scan_namespaces, p);
+	}
+	proc_each(scan_process, p);
+	p->scan = NULL;
+	table_release(&scan.sockets);
+}
+
+bool procs_port_excluded(const struct procs *p, uint16_t port)
+{
+	return rules_match_port(p->rules, port) == RULES_EXCLUDE;
+}
+
+bool procs_want_local_clients(const struct rules *rules)
+{
+	return !rules_have_include(rules);
+}
+
+void procs_stats(const struct procs *p, struct procs_stats *ret_stats)
+{
+	*ret_stats = (struct procs_stats){p->seen, p->traced, p->evicted};
+}

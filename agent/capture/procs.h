@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The processes of this host that are traced, and the decision whether one is. */
+#pragma once
+#include "capture/options.h"
+#include "weft/record.h"
+
+struct capture;
+struct listeners;
+struct procs;
+
+#define PROC_PORTS 8
+
+struct proc {
+	uint32_t pid;
+	bool traced;
+	bool inherited;    /* its parent was traced */
+	bool local_client; /* connected to this host */
+	uint8_t port_count;
+	uint16_t ports[PROC_PORTS]; /* it listens on */
+	uint32_t resource; /* set by `described` */
+	char comm[WEFT_COMM_LEN];
+	char exe[256];
+	char cgroup[256];
+};
+
+struct procs_ops {
+	/* A process was found worth tracing: its resource is to be set. */
+	void (*described)(void *ctx, struct proc *proc);
+};
+
+/* rules is borrowed and may change, see procs_reload. */
+int procs_new(unsigned capacity, const struct rules *rules, struct capture *capture, struct listeners *listeners,
+	const struct procs_ops *ops, void *ctx, struct procs **ret_procs);
+void procs_free(struct procs *procs);
+
+/* Decides on every process there is: at start, and again whenever rules changed. */
+void procs_scan(struct procs *procs);
+
+void procs_on_proc(struct procs *procs, const struct weft_proc *record);
+void procs_on_listen(struct procs *procs, const struct weft_open *record);
+void procs_on_exit(struct procs *procs, uint32_t pid);
+
+/* The process, decided on now if its announcement was lost; NULL if it is not traced. */
+const struct proc *procs_get(struct procs *procs, uint32_t pid);
+
+/* Whether connections to this local port are left out by a rule. */
+bool procs_port_excluded(const struct procs *procs, uint16_t port);
+
+/* Whether any rule or the default looks at clients of this host: see knobs.h. */
+bool procs_want_local_clients(const struct rules *rules);
+
+struct procs_stats {
+	uint64_t seen, traced, evicted;
+};
+void procs_stats(const struct procs *procs, struct procs_stats *ret_stats);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading records out of shared memory: the BPF ring buffer, or one perf buffer a CPU. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct reader;
+
+typedef void (*reader_handler)(void *ctx, const void *record, size_t size);
+
+struct reader_ops {
+	int (*open)(int map_fd, unsigned bytes, reader_handler handler, void *ctx, struct reader **ret_reader);
+	void (*close)(struct reader *reader);
+	/* Hands over what is there, in time order as far as it can be known; all: to the last one.
+	 * The number of records or -errno. */
+	int (*read)(struct reader *reader, bool all);
+	int (*epoll_fd)(const struct reader *reader);
+	uint64_t (*used)(const struct reader *reader); /* bytes waiting; any thread */
+	bool wakes_at_first; /* the producer can wake a sleeping reader at the first record */
+};
+
+extern const struct reader_ops READER_RINGBUF;
+extern const struct reader_ops READER_PERF;

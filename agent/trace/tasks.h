@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is known of processes and threads at work: who serves which request, and how far a process' threads can
+ * be trusted to keep to one request each.
+ *
+ * The calls of a process are told apart by a signature: where to, method, and the target's shape. A signature
+ * is proven when such a call was made for a request that had its process to itself and found it quiet, so
+ * that nothing else can have caused it; it is broken when such a call was made while no request was open, or
+ * outlived the request that it seemed to belong to: work after the reply, or a timer's.
+ */
+#pragma once
+#include "trace/node.h"
+
+#define TASK_SIGNATURES 24
+#define TASK_CLEAN      16 /* overlapping requests served cleanly before threads are trusted */
+
+enum signature_state { SIGNATURE_NEW, SIGNATURE_PROVEN, SIGNATURE_BROKEN };
+
+/* A process. */
+struct task {
+	uint32_t pid;
+	bool multiplexing; /* its threads serve several requests in turn, or hand them on */
+	bool trusted;      /* each thread keeps to its request: proven */
+	uint8_t clean;
+	uint8_t signature_count, signature_hand;
+	uint32_t open_count;
+	struct trace_node *open; /* newest first */
+	uint64_t idle_since_ns;  /* when its last open request ended; at first: since when it could have had one */
+	struct {
+		uint32_t hash;
+		enum signature_state state;
+	} signatures[TASK_SIGNATURES];
+};
+
+struct thread {
+	uint32_t tid, pid;
+	node_ref current;  /* the request it received last */
+	node_ref adjacent; /* the same, if nothing was recorded of the thread since */
+	node_ref adjacent_now; /* what adjacent was when the record at hand came */
+	uint64_t last_ns;  /* its latest record */
+};
+
+struct tasks;
+int tasks_new(unsigned max_tasks, unsigned max_threads, uint64_t now_ns, struct tasks **ret_tasks);
+void tasks_free(struct tasks *tasks);
+
+/* Made if need be, then the one longest unused may be forgotten; NULL if all are busy. born: a process that
+ * began just now, so that it was idle for sure. */
+struct task *tasks_process(struct tasks *tasks, uint32_t pid, bool born);
+struct task *tasks_find(struct tasks *tasks, uint32_t pid);
+void tasks_exit(struct tasks *tasks, uint32_t pid);
+/* Made if need be; never NULL: the least recently looked for makes room. */
+struct thread *tasks_thread(struct tasks *tasks, uint32_t pid, uint32_t tid);
+
+void task_open(struct task *task, struct trace_node *node);
+void task_close(struct task *task, struct trace_node *node, uint64_t now_ns);
+
+/* A broken signature stays broken. */
+enum signature_state task_signature(const struct task *task, uint32_t hash);
+void task_mark(struct task *task, uint32_t hash, enum signature_state state);
+uint32_t signature_of(const struct exchange *ex);
