@@ -91,7 +91,7 @@ def test_config_errors_name_their_place(tmp_path):
             f'weft: {path}:2: capture.hooks: "sok" is not one of auto, sock, syscalls',
             f'weft: {path}:3: capture.ring_bytes: "5MiB" is not a power of two: '
             'use 4MiB or 8MiB',
-            f'weft: {path}:4: lgo: unknown key (weft check-config --reference lists all)',
+            f'weft: {path}:4: lgo: unknown key (did you mean log?)',
             'weft: WEFT_DRAIN: "soon" is not a time from 0ms to 600s, such as 250ms or 5s',
         ]
 

@@ -382,3 +382,66 @@ def test_terminal_shows_trees():
 def test_several_at_once(http):
     run = Offer(otlp=1, endpoint=http.endpoint, json=1, spans=300).end()
     assert len(http.spans()) == 300 and len(run.out.splitlines()) == 300
+
+
+def good_request():
+    """What the sink finds nothing wrong with."""
+    request = otlp_sink.service_pb.ExportTraceServiceRequest()
+    group = request.resource_spans.add(schema_url=otlp_sink.SCHEMA_PREFIX + "1.44.0")
+    group.resource.attributes.add(key="service.name").value.string_value = "bank"
+    scope = group.scope_spans.add(schema_url=otlp_sink.SCHEMA_PREFIX + "1.44.0")
+    scope.scope.name, scope.scope.version = "weft", "0.1.0"
+    span = scope.spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, name="GET /x", kind=2, flags=1)
+    span.end_time_unix_nano = time.time_ns()
+    span.start_time_unix_nano = span.end_time_unix_nano - 1000
+    for key, value in (("http.request.method", "GET"), ("url.path", "/x"), ("url.scheme", "http"),
+                       ("http.route", "/x")):
+        span.attributes.add(key=key).value.string_value = value
+    span.attributes.add(key="http.response.status_code").value.int_value = 200
+    return request
+
+
+def spoil(span, **fields):
+    for name, value in fields.items():
+        setattr(span, name, value)
+
+
+@pytest.mark.parametrize("what, change", [
+    ("trace_id", lambda g, s: spoil(s, trace_id=b"t" * 15)),
+    ("trace_id", lambda g, s: spoil(s, trace_id=bytes(16))),
+    ("span_id", lambda g, s: spoil(s, span_id=bytes(8))),
+    ("parent_span_id", lambda g, s: spoil(s, parent_span_id=b"p")),
+    ("its own parent", lambda g, s: spoil(s, parent_span_id=s.span_id)),
+    ("HAS_IS_REMOTE", lambda g, s: spoil(s, parent_span_id=b"p" * 8)),
+    ("weft.link", lambda g, s: spoil(s, parent_span_id=b"p" * 8, flags=0x101)),
+    ("kind", lambda g, s: spoil(s, kind=0)),
+    ("ends before", lambda g, s: spoil(s, end_time_unix_nano=s.start_time_unix_nano - 1)),
+    ("future", lambda g, s: spoil(s, end_time_unix_nano=time.time_ns() + 10**11)),
+    ("a day ago", lambda g, s: spoil(s, start_time_unix_nano=1)),
+    ("route", lambda g, s: spoil(s, name="GET /x/17")),
+    ("no url.path", lambda g, s: s.attributes.pop(1)),
+    ("no url.full", lambda g, s: spoil(s, kind=3)),
+    ("error.type", lambda g, s: spoil(s.attributes[4].value, int_value=500)),
+    ("type of http.response", lambda g, s: spoil(s.attributes[4].value, string_value="200")),
+    ("twice", lambda g, s: s.attributes.append(s.attributes[0])),
+    ("service.name", lambda g, s: g.resource.attributes.pop()),
+    ("schema_url", lambda g, s: g.ClearField("schema_url")),
+    ("scope", lambda g, s: g.scope_spans[0].ClearField("scope")),
+    ("no spans", lambda g, s: g.scope_spans[0].ClearField("spans")),
+])
+def test_sink_is_strict(what, change):
+    checker = otlp_sink.Checker()
+    request = good_request()
+    checker.request(request, request.SerializeToString())
+    assert checker.found == []
+    group = request.resource_spans[0]
+    change(group, group.scope_spans[0].spans[0])
+    checker.request(request, request.SerializeToString())
+    assert any(what in found for found in checker.found), checker.found
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x0a\xff", b"\x98\x06\x01"], ids=["empty", "cut", "unknown field"])
+def test_sink_is_strict_about_bytes(raw):
+    with OtlpSink() as sink:
+        sink.take(raw, Fault(), True, otlp_sink.Request(0, {}, 0, 0, 0, (), 200))
+        assert sink.violations

@@ -15,7 +15,7 @@ def make(n, service, kind, path, parent=0, start=0, end=100, link=None, trace=1,
     if link:
         attrs["weft.link"] = link
     return Span({"trace_id": f"{trace:032x}", "span_id": f"{n:016x}", "parent_id": f"{parent:016x}" if parent else "",
-                 "name": "GET", "kind": kind, "service": service, "start": BASE + start, "end": BASE + end,
+                 "name": "GET", "kind": kind, "service": service, "start_unix_ns": BASE + start, "end_unix_ns": BASE + end,
                  "attributes": attrs, "status": "unset", "link": link, "pid": 1})
 
 

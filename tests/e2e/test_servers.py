@@ -58,7 +58,7 @@ def test_refused_backend(traced, need, kind):
         client(kind, "GET /leaf/t.2", 200, server("leaf", "GET /leaf/t.2"), link="thread"))])
 
 
-def proxied(path, code=200, name="front", behind=None, to="/", link="forward"):
+def proxied(path, code=200, name="front", behind=None, link="forward"):
     return server(name, f"GET {path}", code,
                   client(name, f"GET {behind or path}", code, server("leaf", f"GET {behind or path}", code),
                          link=link))

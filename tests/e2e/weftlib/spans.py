@@ -11,7 +11,7 @@ class Span:
         self.trace, self.id = data["trace_id"], data["span_id"]
         self.parent = data.get("parent_id") or ""
         self.name, self.kind, self.service = data["name"], data["kind"], data["service"]
-        self.start, self.end = int(data["start"]), int(data["end"])
+        self.start, self.end = int(data["start_unix_ns"]), int(data["end_unix_ns"])
         self.attrs, self.resource = data["attributes"], data.get("resource", {})
         self.status, self.link, self.pid = data["status"], data.get("link") or "", data["pid"]
 
@@ -103,7 +103,7 @@ def check_sane(spans):
         assert s.kind in ("server", "client"), s
         assert s.status == ("error" if s.error else "unset"), s
         assert bool(s.link) == bool(s.parent), s
-        assert s.attrs.get("weft.link", "") == s.link, s
+        assert s.attrs.get("weft.link", s.link) == s.link, s
         parent = forest.by_id.get(s.parent)
         if parent:
             assert parent.trace == s.trace, f"{s} is in another trace than its parent {parent}"
