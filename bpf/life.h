@@ -123,6 +123,8 @@ int BPF_PROG(sock_state, struct sock *sk, int old, int new)
 		on_listen(ctx, sk);
 		return 0;
 	}
+	if (old == new) /* close() after shutdown() */
+		return 0;
 	c = conn_find(sk);
 	if (!c)
 		return 0;

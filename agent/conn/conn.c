@@ -32,6 +32,7 @@ struct conn {
 	bool given_up;     /* not understood, or a tunnel: no more bytes wanted */
 	bool unselected;   /* nor, for now, of this one */
 	bool own;          /* weft's */
+	bool selected;     /* pid was traced at epoch */
 	bool asked_once;
 	bool waiting;      /* in the list of those */
 	bool touched;      /* since the search for a victim last came by */
@@ -383,11 +384,12 @@ static bool selected(struct conn *c, uint32_t pid)
 	struct conns *all = c->all;
 
 	if (c->pid == pid && c->epoch == all->epoch)
-		return true;
+		return c->selected;
 	c->pid = pid;
 	c->epoch = all->epoch;
-	return procs_get(all->procs, pid) &&
+	c->selected = procs_get(all->procs, pid) &&
 		!(c->role == ROLE_SERVER && procs_port_excluded(all->procs, c->ends.local_port));
+	return c->selected;
 }
 
 static void set_ends(struct conn *c, const struct weft_open *rec)
@@ -473,7 +475,6 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 		.caught = slice_of(rec + 1, rec->caught),
 		.time_ns = time_ns,
 		.tid = rec->head.tid,
-		.waits = dir == WEFT_RECV && !(rec->head.flags & WEFT_UNNUMBERED),
 		.other = rec->other,
 	};
 	struct stream_io io;
@@ -482,6 +483,10 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 		count(all->counters, COUNT_CONNS_UNKNOWN);
 		return;
 	}
+	/* a reply can be recorded before the request that another thread sent; a server's first request
+	 * has nothing before it */
+	seg.waits = dir == WEFT_RECV && !(rec->head.flags & WEFT_UNNUMBERED) &&
+		(c->role == ROLE_CLIENT || c->streams[WEFT_SEND].started);
 	c->touched = true;
 	if (!selected(c, rec->head.pid)) {
 		/* of a process that was recorded before it was decided on, or deselected since */
