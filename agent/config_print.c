@@ -6,6 +6,7 @@
 #include "capture/rules.h"
 #include "core/cleanup.h"
 #include "core/url.h"
+#include "core/wrap.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -268,24 +269,6 @@ void config_print(const struct config *config, FILE *out)
 	}
 }
 
-/* Breaks text into lines of `width` at blanks; all but the first are indented. */
-static void print_wrapped(FILE *out, const char *text, unsigned indent, unsigned width)
-{
-	struct slice rest = slice_str(text);
-	size_t used = 0;
-
-	while (rest.len) {
-		struct slice word = slice_cut(&rest, ' ');
-
-		if (used && used + 1 + word.len > width) {
-			fprintf(out, "\n%*s", (int)indent, "");
-			used = 0;
-		}
-		used += (size_t)fprintf(out, "%s%.*s", used ? " " : "", (int)word.len, word.ptr);
-	}
-	fprintf(out, "\n");
-}
-
 #define FLAG_COLUMN 28
 #define HELP_WIDTH  70
 
@@ -311,7 +294,7 @@ static void print_flag(FILE *out, const struct option *o, bool all)
 			put(&t, ", %s", o->env[i] + (o->env[i][0] == '!'));
 		put(&t, "]");
 	}
-	print_wrapped(out, help, FLAG_COLUMN, HELP_WIDTH);
+	wrap_print(out, help, FLAG_COLUMN, HELP_WIDTH);
 }
 
 void config_print_flags(FILE *out, bool all)

@@ -249,10 +249,10 @@ static unsigned distance(struct slice a, struct slice b)
 }
 
 /* Takes over as the nearest if it is. */
-static void consider(struct slice given, const char *name, const char *candidate, unsigned *best,
-	const char **nearest)
+static void consider(struct slice given, struct slice candidate, struct slice name, unsigned *best,
+	struct slice *nearest)
 {
-	unsigned d = distance(given, slice_str(candidate));
+	unsigned d = distance(given, candidate);
 
 	if (d < *best) {
 		*best = d;
@@ -265,23 +265,30 @@ static unsigned tolerance(struct slice given)
 	return given.len < 6 ? 2 : 3;
 }
 
-const char *option_near_key(struct slice key)
+struct slice option_near_key(struct slice key)
 {
 	unsigned best = tolerance(key) + 1;
-	const char *nearest = NULL;
-	struct slice last = key;
+	struct slice nearest = {0}, last = key;
 
 	while (memchr(last.ptr, '.', last.len))
 		slice_cut(&last, '.');
-	for (unsigned i = 0; i < option_count; i++)
-		consider(key, options[i].key, options[i].key, &best, &nearest);
-	if (nearest)
+	for (unsigned i = 0; i < option_count; i++) {
+		struct slice name = slice_str(options[i].key), rest = name;
+		struct slice section = slice_cut(&rest, '.');
+
+		consider(key, name, name, &best, &nearest);
+		if (last.len == key.len)
+			consider(key, section, section, &best, &nearest);
+	}
+	if (nearest.len)
 		return nearest;
 	best = tolerance(last);
 	for (unsigned i = 0; i < option_count; i++) {
-		const char *dot = strrchr(options[i].key, '.');
+		struct slice name = slice_str(options[i].key), part = name;
 
-		consider(last, options[i].key, dot ? dot + 1 : options[i].key, &best, &nearest);
+		if (memchr(part.ptr, '.', part.len))
+			slice_cut(&part, '.');
+		consider(last, part, name, &best, &nearest);
 	}
 	return nearest;
 }
@@ -289,20 +296,22 @@ const char *option_near_key(struct slice key)
 const char *option_near_flag(struct slice flag)
 {
 	unsigned best = tolerance(flag) + 1;
-	const char *nearest = NULL;
+	struct slice nearest = {0};
 
 	for (unsigned i = 0; i < option_count; i++)
-		consider(flag, options[i].flag, options[i].flag, &best, &nearest);
-	return nearest;
+		consider(flag, slice_str(options[i].flag), slice_str(options[i].flag), &best,
+			&nearest);
+	return nearest.ptr;
 }
 
 const char *option_near_env(struct slice name)
 {
 	unsigned best = 3;
-	const char *nearest = NULL;
+	struct slice nearest = {0};
 
 	for (unsigned i = 0; i < option_count; i++)
 		for (unsigned j = 0; j < OPTION_ENV_MAX && options[i].env[j]; j++)
-			consider(name, options[i].env[j], options[i].env[j], &best, &nearest);
-	return nearest;
+			consider(name, slice_str(options[i].env[j]), slice_str(options[i].env[j]),
+				&best, &nearest);
+	return nearest.ptr;
 }

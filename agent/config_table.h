@@ -51,9 +51,9 @@ extern const unsigned option_count;
 int option_by_key(struct slice key);
 int option_by_flag(struct slice flag);
 
-/* The known name nearest to a misspelt one, NULL if none is near. Keys also match by their last
- * part. */
-const char *option_near_key(struct slice key);
+/* The known name nearest to a misspelt one, NULL or empty if none is near. Keys also match by their
+ * last part, and may be a section's name. */
+struct slice option_near_key(struct slice key);
 const char *option_near_flag(struct slice flag);
 const char *option_near_env(struct slice name);
 

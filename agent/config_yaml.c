@@ -163,14 +163,18 @@ static const char *section_key(struct slice name)
 
 static void refuse_key(const struct yaml_file *f, const yaml_node_t *key, struct slice path)
 {
-	const char *near = option_near_key(path);
+	struct slice near = option_near_key(path);
 	char quoted[OPTION_QUOTE_BYTES];
 
 	option_quote(path, quoted);
 	quoted[strlen(quoted) - 1] = '\0';
-	config_error(f->load->errors, "%s:%u: %s: unknown key (%s%s%s)", f->path, line_of(key),
-		quoted + 1, near ? "did you mean " : "weft check-config --reference lists all",
-		near ? near : "", near ? "?" : "");
+	if (near.len)
+		config_error(f->load->errors, "%s:%u: %s: unknown key (did you mean %.*s?)",
+			f->path, line_of(key), quoted + 1, (int)near.len, near.ptr);
+	else
+		config_error(f->load->errors,
+			"%s:%u: %s: unknown key (weft check-config --reference lists all)", f->path,
+			line_of(key), quoted + 1);
 }
 
 static void read_section(struct yaml_file *f, struct slice prefix, const yaml_node_t *map);

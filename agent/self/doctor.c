@@ -2,6 +2,7 @@
 #include "self/doctor.h"
 
 #include "core/cleanup.h"
+#include "core/wrap.h"
 #include "self/snapshot.h"
 
 #include <errno.h>
@@ -27,12 +28,12 @@ struct check {
 	const char *absent; /* if the thing itself lacks */
 };
 
-#define GRANT_BPF                                                                                  \
-	"run as root, or grant CAP_BPF and CAP_PERFMON (Kubernetes: "                              \
-	"securityContext.capabilities.add [BPF, PERFMON])"
+/* One object: doctor tells the same remedy once. */
+static const char grant_bpf[] = "run as root, or grant CAP_BPF and CAP_PERFMON (Kubernetes: "
+				"securityContext.capabilities.add [BPF, PERFMON])";
 
 static const struct check checks[FEATURE_MAX] = {
-	[FEATURE_BPF] = {"bpf", "BPF programs and maps", "nothing can be traced", GRANT_BPF,
+	[FEATURE_BPF] = {"bpf", "BPF programs and maps", "nothing can be traced", grant_bpf,
 		"use a kernel with CONFIG_BPF_SYSCALL=y"},
 	[FEATURE_BTF] = {"btf", "kernel types (BTF)",
 		"the kernel's structures cannot be read: nothing can be traced",
@@ -41,16 +42,16 @@ static const struct check checks[FEATURE_MAX] = {
 	[FEATURE_READ] = {"memory_reads", "BPF may read memory", "nothing can be traced",
 		"boot with lockdown=integrity or lockdown=none", ""},
 	[FEATURE_LIFE] = {"life", "socket and process events",
-		"connections and processes cannot be followed: nothing can be traced", GRANT_BPF,
+		"connections and processes cannot be followed: nothing can be traced", grant_bpf,
 		"use Linux 5.10 or later"},
-	[FEATURE_SOCK] = {"sock", "hooks: sock", "the dearer syscalls hooks are used", GRANT_BPF,
+	[FEATURE_SOCK] = {"sock", "hooks: sock", "the dearer syscalls hooks are used", grant_bpf,
 		"Linux 6.3 and later have them"},
 	[FEATURE_SYSCALLS] = {"syscalls", "hooks: syscalls", "only the sock hooks can be used",
 		"run as root, or grant CAP_SYS_ADMIN; or CAP_PERFMON with sysctl "
 		"kernel.perf_event_paranoid=2 and read access to tracefs",
 		"mount -t tracefs tracefs /sys/kernel/tracing (Kubernetes: a hostPath volume)"},
 	[FEATURE_RINGBUF] = {"ringbuf", "transport: ringbuf", "the dearer perf buffers are used",
-		GRANT_BPF, "Linux 5.8 and later have it"},
+		grant_bpf, "Linux 5.8 and later have it"},
 	[FEATURE_PERFBUF] = {"perfbuf", "transport: perf", "only the ring buffer can be used",
 		"run as root, or grant CAP_SYS_ADMIN; or CAP_PERFMON with sysctl "
 		"kernel.perf_event_paranoid=2",
@@ -72,7 +73,7 @@ struct diagnosis {
 	const struct features *features;
 	enum state state[FEATURE_MAX];
 	bool can;
-	enum hooks hooks;
+	enum hooks wanted, hooks;
 	enum transport transport;
 	char hooks_why[FEATURES_WHY_BYTES];
 	char transport_why[FEATURES_WHY_BYTES];
@@ -84,30 +85,56 @@ static bool is_denied(const struct feature_state *state)
 	return state->error == EPERM || state->error == EACCES;
 }
 
+/* Two ways to the same end: one is enough. */
+static enum feature other_way(enum feature feature)
+{
+	switch (feature) {
+	case FEATURE_SOCK:
+		return FEATURE_SYSCALLS;
+	case FEATURE_SYSCALLS:
+		return FEATURE_SOCK;
+	case FEATURE_RINGBUF:
+		return FEATURE_PERFBUF;
+	case FEATURE_PERFBUF:
+		return FEATURE_RINGBUF;
+	default:
+		return FEATURE_MAX;
+	}
+}
+
+static bool is_asked_for(const struct diagnosis *d, enum feature feature)
+{
+	return (feature == FEATURE_SOCK && d->wanted == HOOKS_SOCK) ||
+	       (feature == FEATURE_SYSCALLS && d->wanted == HOOKS_SYSCALLS);
+}
+
 /* How grave it is that a feature is missing, given what is used instead. */
 static enum state judge(const struct diagnosis *d, enum feature feature)
 {
 	const struct feature_state *state = &d->features->v[feature];
+	enum feature other = other_way(feature);
 
 	if (state->ok)
 		return STATE_OK;
-	switch (feature) {
-	case FEATURE_SOCK:
-		if (!d->can)
-			return STATE_MISSING;
-		/* What can be granted is a limit; an older kernel is as it is. */
-		return is_denied(state) && d->hooks != HOOKS_SOCK ? STATE_LIMIT : STATE_NOTE;
-	case FEATURE_SYSCALLS:
-		return d->can ? STATE_NOTE : STATE_MISSING;
-	case FEATURE_RINGBUF:
-	case FEATURE_PERFBUF:
-		return d->can ? STATE_NOTE : STATE_MISSING;
-	case FEATURE_PROCESSES:
-	case FEATURE_CGROUP2:
+	if (feature == FEATURE_PROCESSES || feature == FEATURE_CGROUP2)
 		return STATE_LIMIT;
-	default:
+	if (other == FEATURE_MAX || !d->features->v[other].ok || is_asked_for(d, feature))
 		return STATE_MISSING;
-	}
+	/* A cheaper way that could be granted is a limit; an older kernel is as it is. */
+	return feature == FEATURE_SOCK && is_denied(state) ? STATE_LIMIT : STATE_NOTE;
+}
+
+/* What the lack means, given what is there instead. */
+static const char *cost_of(const struct diagnosis *d, enum feature feature)
+{
+	enum feature other = other_way(feature);
+
+	if (other == FEATURE_MAX || d->features->v[other].ok)
+		return is_asked_for(d, feature) ? "capture.hooks asks for these"
+						: checks[feature].cost;
+	return feature == FEATURE_SOCK || feature == FEATURE_SYSCALLS
+		       ? "one of the two sets of hooks is needed"
+		       : "one of the two transports is needed";
 }
 
 static void diagnose(struct diagnosis *d, const struct features *features, enum hooks hooks,
@@ -117,6 +144,7 @@ static void diagnose(struct diagnosis *d, const struct features *features, enum 
 	int s = features_choose_transport(features, transport, &d->transport, d->transport_why);
 
 	d->features = features;
+	d->wanted = hooks;
 	d->can = r == 0 && s == 0 && features->v[FEATURE_PIDNS].ok;
 	d->status = d->can ? DOCTOR_GOOD : DOCTOR_CANNOT;
 	for (int i = 0; i < FEATURE_MAX; i++) {
@@ -178,25 +206,39 @@ static void print_caps(const struct features *f, FILE *out)
 		fprintf(out, "\n");
 }
 
-static void print_check(const struct diagnosis *d, enum feature feature, FILE *out)
+/* "means:" and its like, under the check. */
+static void print_note(const char *what, const char *text, FILE *out)
+{
+	fprintf(out, "%9s%s ", "", what);
+	wrap_print(out, text, 16, 63);
+}
+
+/* *told: the remedy told last, which is not told again. */
+static void print_check(
+	const struct diagnosis *d, enum feature feature, const char **told, FILE *out)
 {
 	const struct feature_state *state = &d->features->v[feature];
 	const struct check *check = &checks[feature];
+	char found[200];
 
-	fprintf(out, "%-8s %-26s %s", state_names[d->state[feature]], check->label, state->detail);
-	if (d->state[feature] == STATE_OK) {
-		fprintf(out, "\n");
+	fprintf(out, "%-8s %-26s ", state_names[d->state[feature]], check->label);
+	snprintf(found, sizeof(found), "%s%s%s", state->detail, state->error ? ": " : "",
+		state->error ? strerror(state->error) : "");
+	wrap_print(out, found, 36, 60);
+	if (d->state[feature] == STATE_OK)
 		return;
-	}
-	if (state->error)
-		fprintf(out, ": %s", strerror(state->error));
-	fprintf(out, "\n%9smeans: %s\n", "", check->cost);
-	fprintf(out, "%9sto do: %s\n", "", remedy(state, check));
+	print_note("means:", cost_of(d, feature), out);
+	if (*told == remedy(state, check))
+		print_note("to do:", "as above", out);
+	else
+		print_note("to do:", remedy(state, check), out);
+	*told = remedy(state, check);
 }
 
 static int print_text(const struct diagnosis *d, FILE *out)
 {
 	const struct features *f = d->features;
+	const char *told = NULL;
 
 	fprintf(out, "weft %s on Linux %s %s, as uid %u\n", WEFT_VERSION, f->release, f->arch,
 		f->uid);
@@ -205,7 +247,7 @@ static int print_text(const struct diagnosis *d, FILE *out)
 		f->perf_paranoid, f->unprivileged_bpf_disabled,
 		f->lockdown[0] ? f->lockdown : "unknown");
 	for (int i = 0; i < FEATURE_MAX; i++)
-		print_check(d, (enum feature)i, out);
+		print_check(d, (enum feature)i, &told, out);
 	fprintf(out, "\n");
 	if (d->can) {
 		fprintf(out, "hooks    %s (%s)\n", hooks_name(d->hooks), d->hooks_why);
@@ -232,7 +274,7 @@ static json_t *json_check(const struct diagnosis *d, enum feature feature)
 		return object;
 	json_object_set_new(
 		object, "error", json_string(state->error ? strerror(state->error) : ""));
-	json_object_set_new(object, "means", json_string(check->cost));
+	json_object_set_new(object, "means", json_string(cost_of(d, feature)));
 	json_object_set_new(object, "to_do", json_string(remedy(state, check)));
 	return object;
 }

@@ -279,6 +279,7 @@ static const struct {
 	{{.yaml = "capture:\n  hoks: sock\n"},
 		"FILE:2: capture.hoks: unknown key (did you mean capture.hooks?)"},
 	{{.yaml = "\nhooks: sock\n"}, "FILE:2: hooks: unknown key (did you mean capture.hooks?)"},
+	{{.yaml = "selekt:\n"}, "FILE:1: selekt: unknown key (did you mean select?)"},
 	{{.yaml = "capture: {frobnicate: 1}\n"}, "FILE:1: capture.frobnicate: unknown key (weft "
 						 "check-config --reference lists all)"},
 	{{.yaml = "capture:\n  hooks: sock\n  transport: perf\n  hooks: auto\n"},
@@ -461,7 +462,8 @@ Test(config, prints_what_it_would_read)
 	struct config *reread = good(&(struct given){.yaml = first});
 
 	cr_expect(strstr(first, "hunter2") == NULL, "secrets are masked:\n%s", first);
-	cr_expect_neq(strstr(first, "  hooks: sock                                 # line 1\n"), NULL);
+	cr_expect_neq(
+		strstr(first, "  hooks: sock                                 # line 1\n"), NULL);
 	cr_expect_neq(strstr(first, "# OTEL_EXPORTER_OTLP_HEADERS\n"), NULL);
 	cr_expect_neq(strstr(first, "# traces go to http://****@c:4318/v1/traces\n"), NULL);
 	again = printed(reread);
