@@ -319,8 +319,9 @@ def measure(args, variant, nginx, cpus, directory):
             row["rss_mb"] = peak_rss_mb(weft.pid)
             row["first_ms"] = first * 1000
             row["records"] = after.get("weft_records_read_total", 0) - before.get("weft_records_read_total", 0)
-            row["losses"] = {n: v - before.get(n, 0) for n, v in after.items()
-                             if is_loss(n) and v > before.get(n, 0)}
+            row["metrics"] = {n: v - before.get(n, 0) for n, v in after.items() if v != before.get(n, 0)}
+            row["losses"] = {n: v for n, v in row["metrics"].items() if is_loss(n) and v > 0}
+            row["sink"] = got
             # served counts the second reading of nginx' counter, the spans both.
             row["missing"] = max(0, row["requests"] - row["spans"])
             row["extra"] = max(0, row["spans"] - row["served"] - 1)
