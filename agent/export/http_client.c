@@ -129,6 +129,8 @@ static void client_set_transfer(struct http_client *c, const struct http_options
 	curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)o->timeout_ms);
 	curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
+	/* a name server that does not answer must not hold up the end */
+	curl_easy_setopt(c->easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(c->easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(c->easy, CURLOPT_POST, 1L);
 	curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_body);

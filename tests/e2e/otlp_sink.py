@@ -225,7 +225,7 @@ class Checker:
             self.check(span.name == f"{prefix} {attributes['http.route']}", "name without the route")
         else:
             self.check(span.name == prefix, "name with more than the method, but no route")
-        if status is None:
+        if not isinstance(status, int):
             self.check("error.type" in attributes and span.status.code == ERROR, "no status, no error")
             return
         self.check(100 <= status <= 999, f"status {status}")
