@@ -15,7 +15,7 @@
 struct fields {
 	int n;
 	struct log_field v[FIELDS_MAX];
-	char names[SNAPSHOT_EXPORTERS * 4][40]; /* of the exporters' fields */
+	char names[SNAPSHOT_EXPORTERS * 6][40]; /* of the exporters' fields */
 	unsigned names_used;
 };
 
@@ -99,9 +99,10 @@ static void add_exporters(struct fields *f, const struct snapshot *now, const st
 		if (e->dropped_queue != was->dropped_queue)
 			add_int(f, name_for(f, e->name, "queue_full"),
 				e->dropped_queue - was->dropped_queue);
-		if (e->rejected + e->failed != was->rejected + was->failed)
-			add_int(f, name_for(f, e->name, "refused"),
-				e->rejected + e->failed - was->rejected - was->failed);
+		if (e->rejected != was->rejected)
+			add_int(f, name_for(f, e->name, "rejected"), e->rejected - was->rejected);
+		if (e->failed != was->failed)
+			add_int(f, name_for(f, e->name, "failed"), e->failed - was->failed);
 	}
 }
 
@@ -139,26 +140,35 @@ static const char *what_to_check(const struct status *status)
 	return "is the collector up, and is the endpoint reachable from this host?";
 }
 
+static void say_last_ok(
+	const struct snapshot *now, const struct export_stats *e, char ret_text[static 32])
+{
+	if (e->last_ok_ns)
+		snprintf(ret_text, 32, "%llus ago",
+			(unsigned long long)((now->taken_ns - e->last_ok_ns) / NS_PER_SEC));
+	else
+		snprintf(ret_text, 32, "never");
+}
+
 static void warn_of_exporters(const struct status *status, const struct snapshot *now)
 {
 	for (unsigned i = 0; i < now->exporter_count; i++) {
 		const struct export_stats *e = &now->exporters[i];
-		int64_t ago = e->last_ok_ns
-				      ? (int64_t)((now->taken_ns - e->last_ok_ns) / NS_PER_SEC)
-				      : -1;
+		char last_ok[32];
 
 		if (e->able)
 			continue;
+		say_last_ok(now, e, last_ok);
 		if (strcmp(e->name, "otlp") == 0)
 			log_warn("exporter fails", LOG_STR("exporter", e->name),
 				LOG_STR("error", e->last_error),
 				LOG_STR("endpoint", status->otlp_endpoint),
-				LOG_INT("queued", e->queued), LOG_INT("last_ok_s", ago),
+				LOG_INT("queued", e->queued), LOG_STR("last_ok", last_ok),
 				LOG_STR("check", what_to_check(status)));
 		else
 			log_warn("exporter fails", LOG_STR("exporter", e->name),
 				LOG_STR("error", e->last_error), LOG_INT("queued", e->queued),
-				LOG_INT("last_ok_s", ago));
+				LOG_STR("last_ok", last_ok));
 	}
 }
 

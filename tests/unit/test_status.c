@@ -82,9 +82,9 @@ Test(status, lines)
 	cr_expect_str_eq(said(fd, text),
 		"level=info msg=status processes=4 connections=9 records=0 requests=0 spans=0 "
 		"lost=14 ring_full=7 requests_hole=2 kernel_skipped=1 otlp=failing otlp_sent=0 "
-		"otlp_queued=3 otlp_refused=4\n"
+		"otlp_queued=3 otlp_failed=4\n"
 		"level=warn msg=\"exporter fails\" exporter=otlp error=\"HTTP 415\" "
-		"endpoint=http://****@c:4317/v1/traces queued=3 last_ok_s=60 "
+		"endpoint=http://****@c:4317/v1/traces queued=3 last_ok=\"60s ago\" "
 		"check=\"4317 is the port of OTLP over gRPC: use 4318, or otlp.protocol grpc\"\n");
 }
 
