@@ -270,7 +270,7 @@ void config_print(const struct config *config, FILE *out)
 }
 
 #define FLAG_COLUMN 28
-#define HELP_WIDTH  70
+#define HELP_WIDTH  51
 
 static void print_flag(FILE *out, const struct option *o, bool all)
 {
@@ -300,7 +300,7 @@ static void print_flag(FILE *out, const struct option *o, bool all)
 void config_print_flags(FILE *out, bool all)
 {
 	fprintf(out,
-		"  -c, --config FILE         configuration in YAML (default %s if it is there)\n",
+		"  -c, --config FILE         YAML; default %s, if it is there\n",
 		CONFIG_FILE);
 	for (unsigned i = 0; i < option_count; i++)
 		if (all || options[i].common)

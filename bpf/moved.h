@@ -69,6 +69,11 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 		cnt->v[WEFT_COUNT_UNWANTED]++;
 		return 0;
 	}
+	/* before the record's time is taken: an announcement must be the older of the two */
+	if (!conn_announce(ctx, sk, c)) {
+		cnt->v[WEFT_COUNT_LOST_FULL]++;
+		return 0;
+	}
 	s = bpf_map_lookup_elem(&scratches, &index);
 	if (!s)
 		return 0;
@@ -81,10 +86,6 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	moved_place(c, sk, kind, dir, n, &s->data);
 	if (kind != SOCK_TCP)
 		cnt->v[WEFT_COUNT_UNNUMBERED]++;
-	if (!conn_announce(ctx, sk, c)) {
-		cnt->v[WEFT_COUNT_LOST_FULL]++;
-		return 0;
-	}
 
 	take = want == WEFT_WANT_HEADS ? budget_take(c, dir, n) : 0;
 	if (src->why != WEFT_COPY_OK) {

@@ -46,8 +46,8 @@ class Result:
         self.name, self.state, self.why, self.log = name, state, why, log
 
 
-def relative(path):
-    return os.path.relpath(path, ROOT)
+def relative(path, base=ROOT):
+    return os.path.relpath(path, base)
 
 
 def run(argv, log, env=None, timeout=1200, cwd=ROOT):
@@ -208,15 +208,25 @@ def sanitized_suite(args):
 
 # Fuzzers
 
+def build_clang():
+    """The failed result or None, and the fuzzers. The bench's programs, built too, are for clang-tidy."""
+    broken = build(FUZZ, strict(), {"CC": "clang"}, ["build.ninja"])
+    if broken:
+        return broken, []
+    out = subprocess.run(["meson", "introspect", "--targets", FUZZ], capture_output=True, cwd=ROOT)
+    programs = {place: [t["filename"][0] for t in json.loads(out.stdout or b"[]")
+                        if t["type"] == "executable" and place in t["defined_in"]]
+                for place in ("/tests/fuzz/", "/tests/bench/")}
+    wanted = [relative(p, FUZZ) for found in programs.values() for p in found]
+    return build(FUZZ, targets=wanted), programs["/tests/fuzz/"]
+
+
 def fuzz_suite(args):
     if not shutil.which("clang"):
         return [Result("fuzz", "skipped", "clang is not installed")]
-    broken = build(FUZZ, strict(), {"CC": "clang"})
+    broken, programs = build_clang()
     if broken:
         return [broken]
-    out = subprocess.run(["meson", "introspect", "--targets", FUZZ], capture_output=True, cwd=ROOT)
-    programs = [t["filename"][0] for t in json.loads(out.stdout or b"[]")
-                if t["type"] == "executable" and "/tests/fuzz/" in t["defined_in"]]
     results = []
     for program in programs:
         name = pathlib.Path(program).name
@@ -271,7 +281,7 @@ def lint_suite(args):
         results.append(Result("clang-tidy", "skipped", "clang-tidy is not installed"))
     else:
         # clang's own compile commands: gcc's flags are unknown to it
-        broken = build(FUZZ, strict(), {"CC": "clang"})
+        broken, _ = build_clang()
         if broken:
             return [broken]
         paths = [p for p in sources(".c") if p.startswith(TIDY) and not p.endswith(".bpf.c")]

@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 
 #define LINKS_MAX     40
+#define LOOK_MS       20
 #define WAKE_BYTES    (64u * 1024)
 #define WANTS_BYTES   (WEFT_WANT_SLOTS * sizeof(struct weft_want_slot))
 #define CONTROL_BYTES 4096u
@@ -221,6 +222,9 @@ void capture_wait(struct capture *c, bool idle, int timeout_ms, const sigset_t *
 {
 	struct epoll_event events[8];
 
+	/* perf can't be asked to wake us at the first record: look often instead */
+	if (!c->reader_ops->wakes_at_first && timeout_ms > LOOK_MS)
+		timeout_ms = LOOK_MS;
 	c->control->sleep = idle && c->reader_ops->wakes_at_first ? WEFT_ASLEEP : WEFT_NAP;
 	/* a record that came just before saw us awake, and woke nobody */
 	atomic_thread_fence(memory_order_seq_cst);

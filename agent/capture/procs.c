@@ -154,13 +154,15 @@ static void decide(struct procs *p, struct proc *proc)
 {
 	bool traced = wanted(p, proc);
 
-	if (traced && !proc->traced) {
+	if (traced && !proc->described) {
 		listeners_learn(p->listeners, proc->pid);
 		p->ops->described(p->ctx, proc);
-		p->traced++;
-	} else if (!traced && proc->traced) {
-		p->traced--;
+		proc->described = true;
 	}
+	if (traced && !proc->traced)
+		p->traced++;
+	else if (!traced && proc->traced)
+		p->traced--;
 	proc->traced = traced;
 	/* an entry that is gone again: it exited meanwhile */
 	if (traced)
@@ -193,29 +195,45 @@ static bool is_traced(const struct procs *p, uint32_t pid)
 	return proc && proc->traced;
 }
 
+/* A child is its parent until it executes something else. Servers that rename their workers destroy the
+ * environment that tells what they are, so it is not read again. */
+static void inherit(struct proc *proc, const struct proc *parent)
+{
+	proc->inherited = true;
+	for (unsigned i = 0; i < parent->port_count; i++)
+		add_port(proc, parent->ports[i]);
+	memcpy(proc->exe, parent->exe, sizeof(proc->exe));
+	memcpy(proc->cgroup, parent->cgroup, sizeof(proc->cgroup));
+	proc->resource = parent->resource;
+	proc->described = parent->described;
+}
+
 void procs_on_proc(struct procs *p, const struct weft_proc *rec)
 {
 	struct proc *proc = find_or_add(p, rec->head.pid);
-	const struct proc *parent;
+	const struct proc *parent = find(p, rec->parent);
+	bool exec = rec->head.flags & WEFT_EXEC;
 
 	if (!proc)
 		return;
 	memcpy(proc->comm, rec->comm, sizeof(proc->comm));
 	proc->comm[sizeof(proc->comm) - 1] = '\0';
-	if (!proc_exe(proc->pid, proc->exe, sizeof(proc->exe)))
-		snprintf(proc->exe, sizeof(proc->exe), "%.*s", WEFT_EXE_LEN, rec->exe);
-	if (!proc_cgroup(proc->pid, proc->cgroup, sizeof(proc->cgroup)))
-		cgroup_path(rec->cgroup, proc->cgroup, sizeof(proc->cgroup));
-	parent = find(p, rec->parent);
-	if (rec->head.flags & WEFT_FORKED && parent && parent->traced) {
-		proc->inherited = true;
-		for (unsigned i = 0; i < parent->port_count; i++)
-			add_port(proc, parent->ports[i]);
-		if (!proc->exe[0])
-			memcpy(proc->exe, parent->exe, sizeof(proc->exe));
-	}
 	if (rec->head.flags & WEFT_LOCAL_CLIENT)
 		proc->local_client = true;
+	if (rec->head.flags & WEFT_FORKED && parent && parent->traced) {
+		if (exec)
+			proc->inherited = true;
+		else
+			inherit(proc, parent);
+	}
+	if (exec || !proc->exe[0]) {
+		proc->described = false;
+		if (!proc_exe(proc->pid, proc->exe, sizeof(proc->exe)))
+			snprintf(proc->exe, sizeof(proc->exe), "%.*s", WEFT_EXE_LEN, rec->exe);
+	}
+	if (!(rec->head.flags & WEFT_FORKED) || !proc->cgroup[0])
+		if (!proc_cgroup(proc->pid, proc->cgroup, sizeof(proc->cgroup)))
+			cgroup_path(rec->cgroup, proc->cgroup, sizeof(proc->cgroup));
 	decide(p, proc);
 }
 

@@ -15,6 +15,7 @@ struct proc {
 	bool traced;
 	bool inherited;    /* its parent was traced */
 	bool local_client; /* connected to this host */
+	bool described;    /* resource is set */
 	uint8_t port_count;
 	uint16_t ports[PROC_PORTS]; /* it listens on */
 	uint32_t resource; /* set by `described` */

@@ -446,16 +446,21 @@ static bool cut_old(struct stream *s, struct held *p, struct stream_io *io)
 	return true;
 }
 
+void stream_start(struct stream *s, uint32_t seq)
+{
+	if (s->started)
+		return;
+	s->started = true;
+	s->pos = (1ull << 32) + seq;
+}
+
 void stream_push(struct stream *s, const struct segment *seg, struct stream_io *io)
 {
 	struct held p;
 
 	if (!seg->len)
 		return;
-	if (!s->started) {
-		s->started = true;
-		s->pos = (1ull << 32) + seg->seq;
-	}
+	stream_start(s, seg->seq);
 	p = held_of(seg, unwrap(s->pos, seg->seq));
 	if (s->mute) {
 		s->pos = max_u64(s->pos, p.pos + p.len);
@@ -510,10 +515,7 @@ void stream_flush(struct stream *s, uint64_t now_ns, struct stream_io *io)
 
 void stream_fin(struct stream *s, uint32_t seq, struct stream_io *io)
 {
-	if (!s->started) {
-		s->started = true;
-		s->pos = (1ull << 32) + seq;
-	}
+	stream_start(s, seq);
 	s->has_fin = true;
 	s->fin = unwrap(s->pos, seq);
 	stream_resume(s, io);

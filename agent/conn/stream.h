@@ -78,6 +78,11 @@ struct stream {
 	bool started, mute, feeding, has_fin, ended;
 };
 
+/* Where a stream that has seen nothing begins; without this, at its first segment, so that the loss
+ * of an earlier one goes unnoticed. From what a record says the opposite direction had reached:
+ * safe for the receiving direction, and for the sending one of a server. No effect once started. */
+void stream_start(struct stream *s, uint32_t seq);
+
 void stream_push(struct stream *s, const struct segment *seg, struct stream_io *io);
 
 /* After the peer moved on: delivers what waited for it. */

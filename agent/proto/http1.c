@@ -59,7 +59,7 @@ struct http1 {
 	bool orphaned; /* since the last request there was a reply without one */
 	bool hidden; /* since the last request there may have been one that was not seen */
 	bool suspect; /* the queue's front came right after that: it may have been its request */
-	uint64_t orphan_ns; /* when that reply started */
+	uint64_t orphan_ns; /* latest start of such a reply, or bytes that may have been one */
 	uint64_t request_ns; /* when the last request started */
 	uint64_t replied_ns; /* when the last reply ended */
 };
@@ -143,6 +143,9 @@ static void reply_over(struct http1 *h, struct sink *sink)
 	struct half *half = &h->half[SIDE_REPLY];
 	struct exchange *ex;
 
+	/* where its end was not certain, there may have been others behind it */
+	if (!h->answering || half->state == IN_LOST)
+		h->orphan_ns = half->last_ns;
 	next_message(half);
 	h->replied_ns = half->last_ns;
 	if (!h->answering)
@@ -258,8 +261,8 @@ static bool must_drop(struct http1 *h, struct sink *sink, uint64_t time_ns)
 		lose(h, sink, time_ns);
 	if (h->lost)
 		return true;
-	/* a reply was seen before its own request: this one */
-	return !h->queue.count && h->orphaned && h->half[SIDE_REQUEST].start_ns <= h->orphan_ns;
+	/* what came after it has its reply in it */
+	return h->half[SIDE_REQUEST].start_ns <= h->orphan_ns;
 }
 
 static struct exchange *open_exchange(
@@ -424,9 +427,12 @@ static bool starts_message(enum side side, const struct feed *in)
 static enum parse ignore_unknown(struct http1 *h, struct sink *sink, enum side side,
 	const struct feed *in, struct parsed *ret)
 {
-	if (side == SIDE_REQUEST)
+	if (side == SIDE_REQUEST) {
 		h->hidden = true;
-	else if (h->queue.count)
+		return ignore(in, ret);
+	}
+	h->orphan_ns = in->time_ns;
+	if (h->queue.count)
 		lose(h, sink, in->time_ns);
 	return ignore(in, ret);
 }
@@ -568,6 +574,8 @@ static void hole_at_head(struct http1 *h, struct sink *sink, enum side side, uin
 	bool idle = !h->queue.count && reply->state == AT_HEAD && !reply->begun;
 
 	lose_place(&h->half[side]);
+	if (side == SIDE_REPLY)
+		h->orphan_ns = time_ns;
 	if (side == SIDE_REPLY && h->queue.count == 1 && !h->pipelined)
 		finish_all(h, sink, END_HOLE, time_ns); /* that reply, and no other */
 	else if (side == SIDE_REPLY ? h->queue.count != 0 : !idle)
@@ -670,18 +678,6 @@ static void http1_close(
 		ex->error = error;
 		finish(sink, ex, end, time_ns);
 	}
-}
-
-static enum detect http1_detect(struct slice bytes)
-{
-	enum detect request = http1_detect_request(bytes);
-	enum detect reply = http1_detect_reply(bytes);
-
-	if (request == DETECT_REQUEST)
-		return request;
-	if (reply == DETECT_REPLY)
-		return reply;
-	return request == DETECT_MORE ? request : reply;
 }
 
 const struct protocol http1 = {

@@ -142,6 +142,18 @@ enum detect http1_detect_reply(struct slice in)
 	return in.len < HTTP1_HEAD_MAX ? DETECT_MORE : DETECT_NO;
 }
 
+enum detect http1_detect(struct slice in)
+{
+	enum detect request = http1_detect_request(in);
+	enum detect reply = http1_detect_reply(in);
+
+	if (request == DETECT_REQUEST)
+		return request;
+	if (reply == DETECT_REPLY)
+		return reply;
+	return request == DETECT_MORE ? request : reply;
+}
+
 /* What the fields say about the body. */
 struct framing {
 	bool chunked, coded, has_length, bad_length;

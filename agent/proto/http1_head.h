@@ -47,6 +47,7 @@ struct slice http1_skip_empty(struct slice in);
 /* Judge the first bytes of a message: DETECT_MORE, DETECT_NO, or DETECT_REQUEST or DETECT_REPLY. */
 enum detect http1_detect_request(struct slice in);
 enum detect http1_detect_reply(struct slice in);
+enum detect http1_detect(struct slice in); /* either */
 
 /*
  * Parses the head at the start of in, which has no leading empty line. *scanned is 0 for a new

@@ -45,8 +45,8 @@ def test_help(command, flag):
     assert done.returncode == 0
     assert done.stdout.startswith(f"usage: weft {command}")
     assert done.stderr == ""
-    assert max(map(len, done.stdout.splitlines())) <= 100
-    assert len(done.stdout.splitlines()) <= 50, "short enough for one screen"
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert len(done.stdout.splitlines()) <= 60, "short enough for one screen"
 
 
 def test_help_all_names_every_option():
