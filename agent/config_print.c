@@ -299,9 +299,7 @@ static void print_flag(FILE *out, const struct option *o, bool all)
 
 void config_print_flags(FILE *out, bool all)
 {
-	fprintf(out,
-		"  -c, --config FILE         YAML; default %s, if it is there\n",
-		CONFIG_FILE);
+	fprintf(out, "  -c, --config FILE         YAML; default %s, if it is there\n", CONFIG_FILE);
 	for (unsigned i = 0; i < option_count; i++)
 		if (all || options[i].common)
 			print_flag(out, &options[i], all);

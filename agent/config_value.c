@@ -175,7 +175,7 @@ static int read_size(const struct option *o, struct slice value, uint64_t *ret_n
 	char ret_reason[static OPTION_REASON_BYTES])
 {
 	char low[32], high[32], quoted[OPTION_QUOTE_BYTES];
-	uint64_t number, below;
+	uint64_t number = 0, below;
 
 	if (read_scaled(o, value, size_units, ARRAY_SIZE(size_units), &number) < 0)
 		return refuse_value(o, value, ret_reason);
@@ -437,7 +437,7 @@ int option_set(const struct option *o, struct config *config, struct slice value
 	char ret_reason[static OPTION_REASON_BYTES])
 {
 	void *field = (char *)config + o->offset;
-	uint64_t number;
+	uint64_t number = 0;
 
 	switch (o->type) {
 	case OPT_CHOICE:
