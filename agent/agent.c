@@ -22,6 +22,7 @@
 #include "trace/trace.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 
 #define NAP_MS       5   /* between two looks at the ring while there is work */
@@ -465,6 +466,7 @@ int agent_run(const struct config *config, int argc, char **argv)
 	if (choose_hooks(a) || make_stages(a) || attach(a) || serve(a))
 		return 1;
 	a->attached = true;
+	malloc_trim(0); /* the kernel's type information was read to load the programs: megabytes, done with */
 	say_hello(a);
 
 	busy_ns = report_ns = clock_monotonic();

@@ -28,7 +28,7 @@ class Case:
 
     def forest(self, name):
         if self.unequal is not None:
-            return self.unequal(f"cli:{name}", f"srv:{name}")
+            return self.unequal(f"cli:{name}", f"srv:{name}", brief=True)
         wants = []
         for what, code, *errors in self.wants:
             cli_error, srv_error = (errors + [None, None])[:2]
@@ -180,9 +180,9 @@ def play(lab):
         for who, script in (("cli", case.cli), ("srv", case.srv)):
             (lab.tmp / f"{name}.{who}").write_text(json.dumps(script))
         player = ["/usr/bin/python3", paths.APPS / "player.py"]
-        srv = lab.process([*player, "listen", case.listen, port, lab.tmp / f"{name}.srv"], f"srv:{name}")
+        srv = lab.process([*player, "listen", case.listen, port, lab.tmp / f"{name}.srv"], f"srv:{name}", brief=True)
         srv.wait_port(port)
-        cli = lab.process([*player, "connect", case.host, port, lab.tmp / f"{name}.cli"], f"cli:{name}")
+        cli = lab.process([*player, "connect", case.host, port, lab.tmp / f"{name}.cli"], f"cli:{name}", brief=True)
         return name, srv, cli
 
     while waiting or running:

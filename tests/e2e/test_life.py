@@ -122,7 +122,7 @@ time.sleep(60)
 """
     victim = traced.process(["/usr/bin/python3", "-c", code], "victim")
     victim.wait_port(port)
-    curl = traced.process(["curl", "-s", f"http://127.0.0.1:{port}/x"], "curl")
+    curl = traced.process(["curl", "-s", f"http://127.0.0.1:{port}/x"], "curl", brief=True)
     time.sleep(0.5)
     victim.kill(signal.SIGKILL)
     assert curl.wait(10) == 18

@@ -40,7 +40,7 @@ def run(lab, *args, program="syscalls", name="sys"):
     if not path:
         pytest.skip(f"{program} is not built (no 32-bit libraries?)" if program != "syscalls"
                     else "syscalls is not built")
-    process = lab.process([path, *args], name)
+    process = lab.process([path, *args], name, brief=True)
     status = process.wait(30)
     if status == 77:
         pytest.skip(process.output().strip())
@@ -146,7 +146,7 @@ except OSError as e:
 
 
 def connect(lab, host, port, patience=5):
-    process = lab.process(["/usr/bin/python3", "-c", CONNECT, host, port, patience], "py")
+    process = lab.process(["/usr/bin/python3", "-c", CONNECT, host, port, patience], "py", brief=True)
     process.wait(20)
     return process.output().strip()
 
@@ -189,7 +189,7 @@ def test_reset_in_the_reply(traced):
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
         port = listener.getsockname()[1]
-        curl = traced.process(["curl", "-s", f"http://127.0.0.1:{port}/x"], "curl")
+        curl = traced.process(["curl", "-s", f"http://127.0.0.1:{port}/x"], "curl", brief=True)
         conn, _ = listener.accept()
         conn.recv(4096)
         conn.sendall(half)

@@ -17,7 +17,7 @@ TROUBLE = re.compile(r"level=(warn|error)|ERROR: AddressSanitizer|runtime error:
 
 class Weft:
     def __init__(self, tmp, include=(), hooks="sock", transport="ringbuf", args=(), env=None,
-                 cgroup=None, exporters="json"):
+                 cgroup=None, exporters="json", brief=None):
         self.port = free_port()
         self.out_path, self.err_path = tmp / f"weft-{self.port}.out", tmp / f"weft-{self.port}.err"
         self.argv = [str(paths.WEFT), "run", "--exporters", exporters, "--hooks", hooks,
@@ -28,6 +28,7 @@ class Weft:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "WEFT_"))}
         self.env.update(env or {})
         self.cgroup = cgroup
+        self.brief = brief or {}
         self.child = None
         self.rest = b""
         self.seen = []
@@ -74,7 +75,11 @@ class Weft:
             data = out.read()
         self.offset += len(data)
         *lines, self.rest = (self.rest + data).split(b"\n")
-        self.seen += [Span(json.loads(line)) for line in lines if line.strip()]
+        for line in lines:
+            span = Span(json.loads(line))
+            if span.service.startswith("unknown_service") and span.pid in self.brief:
+                span.service = self.brief[span.pid]
+            self.seen.append(span)
         return list(self.seen)
 
     def wait_spans(self, n, timeout=10, where=lambda span: True):

@@ -11,15 +11,19 @@ class Lab:
         self.cgroup = Cgroup(name)
         self.ended = []
         self.serial = 0
+        self.brief = {}
 
-    def process(self, argv, name=None, traced=True, env=None, **more):
-        """Starts a program, in the traced cgroup and under a service name of its own."""
+    def process(self, argv, name=None, traced=True, env=None, brief=False, **more):
+        """Starts a program, in the traced cgroup and under a service name of its own. brief: it may
+        be gone before anybody can read its environment; then it goes by its pid."""
         self.serial += 1
         full = {"OTEL_SERVICE_NAME": name} if name else {}
         full.update(env or {})
         process = Process(argv, cgroup=more.pop("cgroup", self.cgroup) if traced else None, env=full,
                           log=self.tmp / f"{self.serial}-{name or 'proc'}.log", **more)
         self.ended.append(process.stop)
+        if brief:
+            self.brief[process.pid] = name
         return process
 
     def dir(self, name):
@@ -32,14 +36,15 @@ class Lab:
     def weft(self, include=None, start=True, **more):
         if include is None:
             include = [f"cgroup={self.cgroup.path}"]
-        weft = Weft(self.tmp, include=include, **more)
+        weft = Weft(self.tmp, include=include, brief=self.brief, **more)
         self.ended.append(weft.kill)
         return weft.start() if start else weft
 
     def curl(self, *args, name="curl", traced=True, **more):
         """Runs curl to its end; its output."""
         out = self.tmp / f"curl-{self.serial}.out"
-        process = self.process(["curl", "-s", "-S", "-o", out, *args], name=name, traced=traced, **more)
+        process = self.process(["curl", "-s", "-S", "-o", out, *args], name=name, traced=traced, brief=True,
+                               **more)
         process.wait()
         return process.child.returncode, out.read_bytes() if out.exists() else b""
 
