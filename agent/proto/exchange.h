@@ -78,7 +78,7 @@ struct exchange {
 	uint64_t request_start_ns; /* record with the first byte */
 	uint64_t request_end_ns;   /* record with the last byte */
 	uint64_t reply_start_ns;   /* record with the first byte of the final reply */
-	uint64_t reply_end_ns;     /* record with the last byte seen */
+	uint64_t reply_end_ns;     /* record with the last byte; the end itself if that never came */
 	uint64_t request_pos;      /* stream position of the first byte: low 32 bits are the TCP number */
 	uint32_t request_tid;      /* thread that moved the head's last byte */
 	uint32_t reply_tid;        /* thread that moved the reply's last byte */
