@@ -59,6 +59,7 @@ def readable(tmp_path_factory):
 @pytest.fixture
 def lab(tmp_path):
     live_or_skip()
+    tmp_path.chmod(0o755)
     it = Lab(tmp_path)
     yield it
     it.close()

@@ -14,7 +14,7 @@ SENDS = ["write", "writev", "pwritev2", "sendto", "sendmsg", "sendmmsg1", "sendf
          "bytes", "zerocopy"]
 RECVS = ["read", "readv", "preadv2", "recvfrom", "recvmsg", "recvmmsg1", "peek", "trunc", "waitall", "splice",
          "bytes"]
-PAIRS = [(s, "read") for s in SENDS] + [("write", r) for r in RECVS] + \
+PAIRS = [(s, "read") for s in SENDS] + [("write", r) for r in RECVS[1:]] + \
         [("sendmsg", "recvmsg"), ("writev", "readv"), ("sendfile", "splice"), ("sendmmsg1", "recvmmsg1")]
 
 # (send, receive, story): the counters of which one at least must say why something may be missing.
@@ -72,6 +72,9 @@ def test_hole(traced, hooks, send, recv, story):
     spans = traced.agent.stop()
     never_wrong(spans)
     counted = sum(metrics.kernel(name) for name in HOLES[send, recv, story])
+    if hooks[0] == "syscalls" and "uring" in send + recv:
+        # No system call returned: the missing numbers tell.
+        counted += metrics["weft_hole_bytes_total"] + metrics["weft_replies_unpaired_total"]
     whole = len(spans) == 6 and hooks[0] == "syscalls" and "mmsg" in send + recv
     assert counted > 0 or whole, f"{counted} counted, {len(spans)} spans"
 
@@ -128,7 +131,7 @@ def test_no_reply(traced):
     """The client gives up after a while."""
     run(traced, "write", "read", "mute")
     spans = traced.agent.stop()
-    expect(spans, [client("sys", "POST /call/ra", 0, server("sys", "POST /call/ra", 0, error="connection_closed"),
+    expect(spans, [client("sys", "POST /call/ra", 0, server("sys", "POST /call/ra", 0, error="aborted"),
                           error="aborted")])
     assert all(s.end - s.start > 150e6 for s in spans if s.kind == "client"), spans
 

@@ -28,7 +28,7 @@ class Weft:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "WEFT_"))}
         self.env.update(env or {})
         self.cgroup = cgroup
-        self.brief = brief or {}
+        self.brief = {} if brief is None else brief
         self.child = None
         self.rest = b""
         self.seen = []
