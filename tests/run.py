@@ -227,7 +227,7 @@ def fuzz_suite(args):
     broken, programs = build_clang()
     if broken:
         return [broken]
-    results = []
+    results = [] if programs else [Result("fuzz", "failed", "no fuzzer is built")]
     for program in programs:
         name = pathlib.Path(program).name
         if not is_wanted(f"fuzz.{name}", args.only):
