@@ -27,8 +27,8 @@ FUZZ = ROOT / "build-fuzz"
 REPORTS = BUILD / "reports"
 IN_CI = os.environ.get("CI", "") not in ("", "false", "0")
 
-FUZZ_RUNS = 200000
-FUZZ_SECONDS = 120  # a bound for slow machines, all fuzzers together
+FUZZ_RUNS = 100000
+FUZZ_SECONDS = 160  # a bound for slow machines, all fuzzers together
 FORMAT_VERSION = 14  # another clang-format lays out some lines differently
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
