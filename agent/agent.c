@@ -343,28 +343,30 @@ static void say_hello(struct agent *a)
 
 static void reload(struct agent *a, int argc, char **argv)
 {
-	static struct config next; /* too large for the stack; this thread alone reloads */
-	static struct config_errors errors;
+	_free_ struct config *next = calloc(1, sizeof(*next));
+	_free_ struct config_errors *errors = calloc(1, sizeof(*errors));
 	char keys[256];
 
-	if (config_load(argc, argv, &next, &errors)) {
-		for (unsigned i = 0; i < errors.n; i++)
-			log_error("reload: configuration refused, the old one stays", LOG_STR("error", errors.text[i]));
+	if (!next || !errors)
+		return;
+	if (config_load(argc, argv, next, errors)) {
+		for (unsigned i = 0; i < errors->n; i++)
+			log_error("reload: configuration refused, the old one stays", LOG_STR("error", errors->text[i]));
 		return;
 	}
-	if (config_restart_keys(&a->config, &next, keys, sizeof(keys)))
+	if (config_restart_keys(&a->config, next, keys, sizeof(keys)))
 		log_warn("reload: these changes need a restart", LOG_STR("keys", keys));
-	a->config.capture.rules = next.capture.rules;
-	a->config.trace.sampling = next.trace.sampling;
-	a->config.log_level = next.log_level;
-	a->config.log_format = next.log_format;
-	a->config.span = next.span;
-	log_set(next.log_level, next.log_format);
-	span_builder_reload(a->builder, &next.span);
-	trace_reload(a->trace, &next.trace.sampling);
+	a->config.capture.rules = next->capture.rules;
+	a->config.trace.sampling = next->trace.sampling;
+	a->config.log_level = next->log_level;
+	a->config.log_format = next->log_format;
+	a->config.span = next->span;
+	log_set(next->log_level, next->log_format);
+	span_builder_reload(a->builder, &next->span);
+	trace_reload(a->trace, &next->trace.sampling);
 	procs_scan(a->procs);
 	conns_reselect(a->conns);
-	log_info("reloaded", LOG_INT("rules", next.capture.rules.n));
+	log_info("reloaded", LOG_INT("rules", next->capture.rules.n));
 }
 
 static void report(struct agent *a, bool last)

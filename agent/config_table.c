@@ -75,7 +75,7 @@ const struct option options[] = {
 		FIELD(capture.transport), .choices = transports, .def = "ringbuf",
 		.help = "how records reach the agent; perf where the kernel has no ring buffer"},
 	{"capture.ring_bytes", "ring-bytes", {"WEFT_RING_BYTES"}, "SIZE", OPT_POWER,
-		FIELD(capture.ring_bytes), .min = 64 * KIB, .max = 1024 * MIB, .def = "4MiB",
+		FIELD(capture.ring_bytes), .min = 64 * KIB, .max = 1024 * MIB, .def = "2MiB",
 		.help = "the ring buffer (perf: of each CPU); larger if "
 			"weft_kernel_lost_full_total rises"},
 	{"capture.max_connections", "max-connections", {"WEFT_MAX_CONNECTIONS"}, "N", OPT_UINT,
@@ -182,7 +182,7 @@ const struct option options[] = {
 		FIELD(export.batch_bytes), .min = 16 * KIB, .max = 4 * MIB, .def = "1MiB",
 		.help = "most bytes in a request, before compression"},
 	{"export.batch_delay", "batch-delay", {"WEFT_BATCH_DELAY"}, "TIME", OPT_MS,
-		FIELD(export.batch_delay_ms), .max = MINUTE, .def = "1s",
+		FIELD(export.batch_delay_ms), .max = MINUTE, .def = "200ms",
 		.help = "longest wait for a batch to fill"},
 	{"export.retry_max", "retry-max", {"WEFT_RETRY_MAX"}, "TIME", OPT_MS,
 		FIELD(export.retry_max_ms), .max = 60 * MINUTE, .def = "1m",

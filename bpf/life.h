@@ -15,6 +15,10 @@ static __always_inline void conn_ended(void *ctx, struct sock *sk, struct conn *
 		record_head(&shut.head, WEFT_RECORD_CLOSE, flags, sizeof(shut));
 		shut.conn = c->id;
 		shut.error = c->error;
+		if (c->flags & CONN_UNNUMBERED)
+			shut.recv_seq = c->moved[WEFT_RECV];
+		else
+			shut.recv_seq = sock_received((struct tcp_sock *)sk);
 		emit_life(ctx, &shut, sizeof(shut));
 	}
 	c->flags &= ~CONN_OPENED;
@@ -76,13 +80,8 @@ static __always_inline void on_connect(void *ctx, struct sock *sk)
 	}
 	if (!c)
 		c = conn_make(sk);
-	if (!c) {
-		struct weft_counts *cnt = counts_get();
-
-		if (cnt)
-			cnt->v[WEFT_COUNT_LOST_MAP]++;
+	if (!c) /* no room: its first call tries again, and counts */
 		return;
-	}
 	conn_start(c, sock_kind(sk), CONN_CLIENT | CONN_CONNECTING | (tgid == self_tgid ? CONN_SELF : 0));
 	c->connect_ns = bpf_ktime_get_ns();
 	c->connect_pid = tgid;
@@ -182,7 +181,7 @@ static __always_inline void proc_undecided(void *ctx, struct task_struct *task, 
 	BPF_CORE_READ_INTO(&p.comm, task, comm);
 	if (exe)
 		bpf_probe_read_kernel_str(p.exe, sizeof(p.exe), exe);
-	emit_life(ctx, &p, sizeof(p));
+	emit_urgent(ctx, &p, sizeof(p));
 }
 
 SEC("tp_btf/sched_process_exec")

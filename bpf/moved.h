@@ -103,6 +103,9 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 		case WEFT_NO_COPY_TRUNC:
 			cnt->v[WEFT_COUNT_NO_COPY_TRUNC]++;
 			break;
+		case WEFT_NO_COPY_OOB:
+			cnt->v[WEFT_COUNT_NO_COPY_OOB]++;
+			break;
 		case WEFT_NO_COPY_BATCH:
 			cnt->v[WEFT_COUNT_NO_COPY_BATCH]++;
 			break;
@@ -135,7 +138,7 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	barrier_var(size); /* lest the verifier lose sight of the bound */
 	if (size > sizeof(s->data) + WEFT_CAPTURE_BYTES)
 		return 0;
-	if (emit(ctx, s, size))
+	if (emit(ctx, s, size, false))
 		cnt->v[WEFT_COUNT_LOST_FULL]++;
 	else
 		cnt->v[WEFT_COUNT_EMITTED]++;

@@ -69,8 +69,13 @@ static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, st
 		if (!sends)
 			source_buffer(src, REGS_ARG1(&r));
 		return;
-	case NR_WRITE:
 	case NR_SENDTO:
+		if (REGS_ARG3(&r) & MSG_OOB) {
+			src->why = WEFT_NO_COPY_OOB;
+			return;
+		}
+		/* fallthrough */
+	case NR_WRITE:
 		if (sends)
 			source_buffer(src, REGS_ARG1(&r));
 		return;
@@ -89,7 +94,9 @@ static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, st
 			source_msghdr(src, REGS_ARG1(&r));
 		return;
 	case NR_SENDMSG:
-		if (sends)
+		if (REGS_ARG2(&r) & MSG_OOB)
+			src->why = WEFT_NO_COPY_OOB;
+		else if (sends)
 			source_msghdr(src, REGS_ARG1(&r));
 		return;
 	/* Each message fires once, and nothing says which one it is: a signal can end the batch early and

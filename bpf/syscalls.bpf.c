@@ -66,6 +66,8 @@ static __always_inline int record_call(void *ctx, struct task_struct *task, stru
 	}
 	if (call->dir == WEFT_RECV && call->flags & MSG_TRUNC)
 		source_none(&call->src, WEFT_NO_COPY_TRUNC);
+	if (call->dir == WEFT_SEND && call->flags & MSG_OOB)
+		source_none(&call->src, WEFT_NO_COPY_OOB);
 	if (TASK_COMPAT(task))
 		source_none(&call->src, WEFT_NO_COPY_COMPAT);
 	cnt->v[WEFT_COUNT_SEEN]++;

@@ -16,7 +16,7 @@
 #include <sys/resource.h>
 
 #define LINKS_MAX     40
-#define LOOK_MS       20
+#define LOOK_MS       5
 #define WAKE_BYTES    (64u * 1024)
 #define WANTS_BYTES   (WEFT_WANT_SLOTS * sizeof(struct weft_want_slot))
 #define CONTROL_BYTES 4096u

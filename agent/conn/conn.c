@@ -34,6 +34,7 @@ struct conn {
 	bool own;          /* weft's */
 	bool selected;     /* pid was traced at epoch */
 	bool asked_once;
+	bool shut, peer_first; /* a direction has ended; the peer's first */
 	bool waiting;      /* in the list of those */
 	bool touched;      /* since the search for a victim last came by */
 };
@@ -521,6 +522,9 @@ void conns_on_shut(struct conns *all, const struct weft_shut *rec)
 
 	if (!c || c->given_up || c->unselected)
 		return;
+	if (!c->shut)
+		c->peer_first = dir == WEFT_RECV;
+	c->shut = true;
 	io = io_of(&flow);
 	all->current = c;
 	stream_fin(&c->streams[dir], dir == WEFT_SEND ? rec->send_seq : rec->recv_seq, &io);
@@ -551,9 +555,9 @@ static void connect_failed(struct conn *c, const struct weft_shut *rec)
 	struct conns *all = c->all;
 	struct exchange *ex;
 
-	count(all->counters, COUNT_CONNS_FAILED);
 	if (!selected(c, c->connect_pid))
 		return;
+	count(all->counters, COUNT_CONNS_FAILED);
 	all->current = c;
 	count(all->counters, COUNT_REQUESTS);
 	ex = sink_open(&all->sink);
@@ -577,10 +581,17 @@ void conns_on_close(struct conns *all, const struct weft_shut *rec)
 	if (!c)
 		return;
 	count(all->counters, COUNT_CONNS_CLOSED);
-	if (rec->head.flags & WEFT_NEVER_UP)
+	if (rec->head.flags & WEFT_NEVER_UP) {
 		connect_failed(c, rec);
-	conn_end(c, end_of(rec->error, c->streams[WEFT_SEND].has_fin && !c->streams[WEFT_RECV].has_fin),
-		rec->error, rec->head.time_ns);
+	} else if (!c->given_up && !c->unselected) {
+		struct flow flow = {c, WEFT_RECV};
+		struct stream_io io = io_of(&flow);
+
+		all->current = c;
+		stream_reach(&c->streams[WEFT_RECV], rec->recv_seq, &io);
+		tally(all, &io.tally);
+	}
+	conn_end(c, end_of(rec->error, !c->peer_first), rec->error, rec->head.time_ns);
 }
 
 bool conns_waiting(const struct conns *all)

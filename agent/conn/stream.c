@@ -461,6 +461,11 @@ void stream_push(struct stream *s, const struct segment *seg, struct stream_io *
 	if (!seg->len)
 		return;
 	stream_start(s, seg->seq);
+	if (s->early_fin) {
+		s->early_fin = false;
+		s->has_fin = true;
+		s->fin = unwrap(s->pos, s->early_seq);
+	}
 	p = held_of(seg, unwrap(s->pos, seg->seq));
 	if (s->mute) {
 		s->pos = max_u64(s->pos, p.pos + p.len);
@@ -515,10 +520,26 @@ void stream_flush(struct stream *s, uint64_t now_ns, struct stream_io *io)
 
 void stream_fin(struct stream *s, uint32_t seq, struct stream_io *io)
 {
-	stream_start(s, seq);
+	if (!s->started) {
+		s->early_fin = true;
+		s->early_seq = seq;
+		return;
+	}
 	s->has_fin = true;
 	s->fin = unwrap(s->pos, seq);
 	stream_resume(s, io);
+}
+
+void stream_reach(struct stream *s, uint32_t seq, struct stream_io *io)
+{
+	uint64_t to;
+
+	if (!s->started || s->mute)
+		return;
+	release_all(s, io);
+	to = unwrap(s->pos, seq);
+	if (to > s->pos)
+		give_up(s, io, to, s->last_ns);
 }
 
 void stream_settle(struct stream *s, struct stream_io *io)

@@ -75,7 +75,8 @@ struct stream {
 	struct stream_block *held; /* segments beyond pos */
 	uint32_t kept_len;
 	bool kept_start; /* a call began at the first kept byte */
-	bool started, mute, feeding, has_fin, ended;
+	uint32_t early_seq; /* the end, if it was announced before any byte was seen */
+	bool started, mute, feeding, has_fin, ended, early_fin;
 };
 
 /* Where a stream that has seen nothing begins; without this, at its first segment, so that the loss
@@ -97,6 +98,10 @@ void stream_flush(struct stream *s, uint64_t now_ns, struct stream_io *io);
 /* The direction ends before seq. Once everything up to there was delivered: eof. A FIN can arrive
  * long before the process reads the bytes before it, so this alone declares no hole. */
 void stream_fin(struct stream *s, uint32_t seq, struct stream_io *io);
+
+/* The process has taken everything before seq, seen or not: what is missing up to there was only not recorded
+ * (splice). Call before stream_settle. */
+void stream_reach(struct stream *s, uint32_t seq, struct stream_io *io);
 
 /* Nothing more will come (the socket is gone): missing bytes are holes, up to the end if known. */
 void stream_settle(struct stream *s, struct stream_io *io);

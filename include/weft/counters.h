@@ -20,6 +20,7 @@
 	X(NO_COPY_URING, "no_copy_uring", "calls through io_uring or by the kernel")               \
 	X(NO_COPY_TRUNC, "no_copy_trunc", "receives that discarded their bytes (MSG_TRUNC)")       \
 	X(NO_COPY_BATCH, "no_copy_batch", "sendmmsg or recvmmsg of several messages")              \
+	X(NO_COPY_OOB, "no_copy_oob", "sends with out-of-band data")                               \
 	X(NO_COPY_FAULT, "no_copy_fault", "buffers that could not be read")                        \
 	X(SKIPPED_PEEK, "skipped_peek", "receives that left the bytes in place (MSG_PEEK)")        \
 	X(SKIPPED_OOB, "skipped_oob", "out-of-band receives")                                      \

@@ -55,6 +55,7 @@ enum weft_no_copy {
 	WEFT_NO_COPY_URING,    /* io_uring or a kernel thread: the arguments at hand are another call's */
 	WEFT_NO_COPY_TRUNC,    /* MSG_TRUNC: nothing was written to the buffer */
 	WEFT_NO_COPY_BATCH,    /* sendmmsg or recvmmsg of several messages under the sock hooks */
+	WEFT_NO_COPY_OOB, /* sent with MSG_OOB: its last byte is not part of the content */
 	WEFT_NO_COPY_FAULT,    /* the buffer could not be read */
 	WEFT_NO_COPY_BUDGET,   /* past the connection's budget: nothing is missing that was wanted */
 	WEFT_NO_COPY_MAX,
@@ -101,8 +102,8 @@ struct weft_open {
 struct weft_shut {
 	struct weft_record head;
 	uint64_t conn;
-	uint32_t recv_seq; /* first number never received; the FIN itself is not counted */
-	uint32_t send_seq; /* first number never sent */
+	uint32_t recv_seq; /* SHUT: first number never sent by the peer; CLOSE: never taken by the process */
+	uint32_t send_seq; /* SHUT: first number never sent; neither counts the FIN */
 	int32_t error;     /* CLOSE: sk_err as a positive errno, else 0 */
 	uint32_t pad;
 };
