@@ -236,6 +236,12 @@ class H(http.server.BaseHTTPRequestHandler):
         for i in range(320):
             self.wfile.write(b"10000\\r\\n" + b"x" * 65536 + b"\\r\\n")
         self.wfile.write(b"0\\r\\n\\r\\n")
+    def do_PUT(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
     def log_message(self, *a): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H).serve_forever()
 """
@@ -255,18 +261,19 @@ def test_large_body_in_chunks(traced):
 
 
 def test_large_upload(traced):
-    """A request body of 20 MiB with a Content-Length."""
-    leaf = servers.nginx(traced, "up", 'client_max_body_size 0; location / { proxy_pass http://127.0.0.1:$PORT/; }'
-                         .replace("$PORT", str(servers.nginx(traced, "sink", 'client_max_body_size 0; '
-                                                             'location / { return 200 "ok"; }').port)))
+    """A request body of 20 MiB with a Content-Length, through a proxy."""
+    port = free_port()
+    traced.process(["/usr/bin/python3", "-c", CHUNKS], "sink", env={"PORT": str(port)}).wait_port(port)
+    up = servers.nginx(traced, "up", f"client_max_body_size 0; location / {{ proxy_pass http://127.0.0.1:{port}; }}")
     upload = traced.tmp / "upload"
     with open(upload, "wb") as f:
         f.truncate(20 << 20)
-    status, body = traced.curl("-T", upload, f"http://127.0.0.1:{leaf.port}/put")
+    status, body = traced.curl("-T", upload, f"http://127.0.0.1:{up.port}/put")
     assert status == 0 and body == b"ok"
     spans = traced.agent.stop()
     expect(spans, [client("curl", "PUT /put", 200, server("up", "PUT /put", 200, client(
-        "up", "PUT /put", 200, server("sink", "PUT /put", 200), link="forward"), link="socket"))])
+        "up", "PUT /put", 200, server("sink", "PUT /put", 200)), link="socket"))])
+    assert {s.attrs["http.request.body.size"] for s in spans} == {20 << 20}
 
 
 def test_traceparent(traced):

@@ -106,7 +106,8 @@ class Weft:
             now = self.metrics()
             state = (now["weft_records_read_total"], now["weft_spans_released_total"],
                      now["weft_kernel_emitted_total"], len(self.spans()))
-            if state == last:
+            read = now.kernel("emitted") + now.kernel("life_emitted")
+            if state == last and now["weft_records_read_total"] == read:
                 return now
             last = state
             time.sleep(0.15)

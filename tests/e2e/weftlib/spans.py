@@ -23,7 +23,8 @@ class Span:
     def path(self):
         if self.kind == "server":
             return self.attrs.get("url.path", "")
-        return urlsplit(self.attrs.get("url.full", "")).path
+        url = self.attrs.get("url.full", "")
+        return urlsplit(url).path if "://" in url else ""  # CONNECT has only an authority
 
     @property
     def code(self):
