@@ -73,6 +73,8 @@ static __always_inline bool conn_tell(void *ctx, struct sock *sk, struct conn *c
 	record_head(&open.head, WEFT_RECORD_OPEN, 0, sizeof(open));
 	if (c->flags & CONN_CLIENT) {
 		open.head.flags |= WEFT_CONNECTED;
+		if (c->flags & CONN_NONBLOCKING)
+			open.head.flags |= WEFT_POLLED;
 		open.head.pid = c->connect_pid;
 		open.head.tid = c->connect_tid;
 	}

@@ -26,9 +26,17 @@ struct inode {
 	unsigned short i_mode;
 };
 
+struct hlist_head;
+
+struct hlist_head;
+
 struct file {
 	void *private_data;
+	unsigned int f_flags;
+	struct hlist_head *f_ep; /* 5.11 */
 	struct inode *f_inode;
+	unsigned int f_flags;
+	struct hlist_head *f_ep; /* 5.11 */
 };
 
 struct signal_struct {
@@ -99,6 +107,7 @@ struct sock_common {
 
 struct sock {
 	struct sock_common __sk_common;
+	struct socket *sk_socket;
 	void *sk_user_data;
 	__u16 sk_protocol;
 	__u16 sk_type;
@@ -106,6 +115,7 @@ struct sock {
 };
 
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 
@@ -148,5 +158,6 @@ struct tcp_sock {
 #define MSG_OOB       0x1
 #define MSG_PEEK      0x2
 #define MSG_TRUNC     0x20
+#define O_NONBLOCK    00004000
 #define PF_KTHREAD    0x00200000
 #define ENOSYS        38

@@ -86,6 +86,8 @@ static __always_inline void on_connect(void *ctx, struct sock *sk)
 	c->connect_ns = bpf_ktime_get_ns();
 	c->connect_pid = tgid;
 	c->connect_tid = (__u32)id;
+	if (sock_nonblocking(sk))
+		c->flags |= CONN_NONBLOCKING;
 	/* what the thread is doing now is evidence; the local port is chosen only after this */
 	if (tgid != self_tgid)
 		conn_announce(ctx, sk, c);

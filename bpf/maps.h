@@ -91,6 +91,7 @@ enum {
 	CONN_CONNECTING = 1u << 2, /* and not established yet */
 	CONN_UNNUMBERED = 1u << 3,
 	CONN_MPTCP = 1u << 4,
+	CONN_NONBLOCKING = 1u << 6, /* connect() did not wait */
 	CONN_SELF = 1u << 5,       /* weft's own: announced, so that its server's end can be left out */
 };
 #ifdef WEFT_TRUSTED_SOCKS

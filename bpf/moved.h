@@ -83,6 +83,8 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	s->data.off = 0;
 	s->data.caught = 0;
 	s->data.why = src->why;
+	if (sock_polled(sk))
+		s->data.head.flags |= WEFT_POLLED;
 	moved_place(c, sk, kind, dir, n, &s->data);
 	if (kind != SOCK_TCP)
 		cnt->v[WEFT_COUNT_UNNUMBERED]++;

@@ -71,3 +71,17 @@ static __always_inline __u32 sock_sent(struct tcp_sock *tp)
 {
 	return BPF_CORE_READ(tp, write_seq);
 }
+
+/* Whether an epoll watches the socket, as every event loop's does: then the call's thread will not wait for the
+ * answer in place. Where the kernel can't tell (before 5.11): yes. */
+static __always_inline bool sock_polled(struct sock *sk)
+{
+	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
+
+	return !bpf_core_field_exists(file->f_ep) || BPF_CORE_READ(file, f_ep);
+}
+
+static __always_inline bool sock_nonblocking(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_socket, file, f_flags) & O_NONBLOCK;
+}

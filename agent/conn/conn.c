@@ -22,6 +22,7 @@ struct conn {
 	struct stream streams[2]; /* by weft_direction */
 	struct endpoints ends;
 	uint64_t connect_ns, connect_evidence;
+	uint64_t received_ns; /* time of the latest receive */
 	uint32_t connect_pid, connect_tid;
 	uint32_t pid;      /* of the latest record */
 	uint32_t other;    /* of the latest record */
@@ -29,6 +30,7 @@ struct conn {
 	enum role role;
 	uint8_t tries;
 	bool numbered;
+	bool polled;       /* at the latest record */
 	bool given_up;     /* not understood, or a tunnel: no more bytes wanted */
 	bool unselected;   /* nor, for now, of this one */
 	bool own;          /* weft's */
@@ -87,6 +89,7 @@ static struct exchange *sink_open(struct sink *sink)
 	ex->pid = c->pid;
 	ex->opposite = c->other;
 	ex->numbered = c->numbered;
+	ex->polled = c->polled;
 	if (!c->asked_once) {
 		ex->connect_ns = c->connect_ns;
 		ex->connect_evidence = c->connect_evidence;
@@ -451,6 +454,7 @@ void conns_on_open(struct conns *all, const struct weft_open *rec)
 	c->connect_tid = rec->head.tid;
 	c->connect_pid = rec->head.pid;
 	c->numbered = !(rec->head.flags & WEFT_UNNUMBERED);
+	c->polled = rec->head.flags & WEFT_POLLED;
 	c->epoch = all->epoch - 1;
 	if (connects) {
 		c->role = ROLE_CLIENT;
@@ -497,8 +501,18 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 	if (c->given_up || c->unselected)
 		return;
 	c->other = rec->other;
+	c->polled = rec->head.flags & WEFT_POLLED;
 	if (rec->head.flags & WEFT_UNNUMBERED)
 		c->numbered = false;
+	/* where the opposite stream begins: the loss of its very first record shows. A client's own first
+	 * request is not begun by the reply to it, which may be recorded earlier. */
+	else if (dir == WEFT_SEND || c->role != ROLE_CLIENT)
+		stream_start(&c->streams[!dir], rec->other);
+	if (dir == WEFT_RECV)
+		c->received_ns = time_ns;
+	else if (time_ns < c->received_ns)
+		time_ns = c->received_ns; /* no answer leaves before the question came */
+	seg.time_ns = time_ns;
 	io = io_of(&flow);
 	all->current = c;
 	stream_push(&c->streams[dir], &seg, &io);

@@ -45,10 +45,6 @@ struct trace_node {
 	uint32_t pid, tid;
 	bool open;       /* a server's request without its whole reply */
 	bool quiet;      /* nothing else was open in its process, nor had been for a while */
-	bool overlapped; /* other requests were open in its process */
-	bool alone;      /* a call: its process had no other open request than its parent */
-	bool unclean;    /* a call for it changed threads */
-	uint16_t calls;  /* linked to it by thread, and ended */
 	uint32_t signature; /* of a call */
 	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC; end 0 while open */
 	uint64_t reply_by_ns; /* a call: its server's end had sent the reply by then */

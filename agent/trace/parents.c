@@ -17,29 +17,18 @@ void parents_server(struct parents *p, const struct exchange *ex, struct trace_n
 	if (!task)
 		return;
 	if (earlier && earlier->open)
-		task->multiplexing = true;
-	n->overlapped = task->open_count > 0;
-	n->quiet = !n->overlapped && n->start_ns > task->idle_since_ns + QUIET_NS;
-	for (struct trace_node *other = task->open; other && !other->overlapped; other = other->next)
-		other->overlapped = true;
+		thread->multiplexing = true;
+	n->quiet = !task->open_count && n->start_ns > task->idle_since_ns + QUIET_NS;
 	task_open(task, n);
 	thread->current = thread->adjacent = node_ref_of(p->pool, n);
 }
 
-void parents_server_done(struct parents *p, const struct exchange *ex, struct trace_node *n)
+void parents_server_done(struct parents *p, struct trace_node *n)
 {
 	struct task *task = tasks_find(p->tasks, n->pid);
 
-	if (!task || !n->open)
-		return;
-	task_close(task, n, n->end_ns);
-	/* another thread answered: requests are handed from one to the next */
-	if ((ex->reply_tid && ex->reply_tid != n->tid) || n->unclean)
-		task->multiplexing = true;
-	else if (n->overlapped && n->calls && task->clean < TASK_CLEAN && ++task->clean == TASK_CLEAN)
-		task->trusted = true;
-	if (task->multiplexing)
-		task->trusted = false;
+	if (task)
+		task_close(task, n, n->end_ns);
 }
 
 /* An open request of the task whose trace this is; several: *ret_several. */
@@ -82,15 +71,13 @@ static struct trace_node *by_forward(struct parents *p, const struct task *task,
 	return fits == 1 ? found : told;
 }
 
-/* The request that the thread works for; or the only one of a process whose threads are not its requests'. */
-static struct trace_node *by_thread(struct parents *p, const struct task *task, const struct exchange *ex)
+/* The request that the thread works for: it received it, and has not answered it yet. */
+static struct trace_node *by_thread(struct parents *p, const struct exchange *ex)
 {
 	struct thread *thread = tasks_thread(p->tasks, ex->pid, ex->request_tid);
 	struct trace_node *current = node_deref(p->pool, thread->current);
 
-	if (task->multiplexing)
-		return task->open_count == 1 ? task->open : NULL;
-	return current && current->open && current->pid == ex->pid ? current : NULL;
+	return !thread->multiplexing && current && current->open && current->pid == ex->pid ? current : NULL;
 }
 
 static void link_to(struct parents *p, struct trace_node *n, struct trace_node *parent, enum link link)
@@ -159,32 +146,29 @@ void parents_client(struct parents *p, const struct exchange *ex, struct trace_n
 	if (by_header(p, task, ex, n) || !task)
 		return;
 	if (!task->open_count) {
-		if (!task->trusted)
-			task_mark(task, n->signature, SIGNATURE_BROKEN);
+		task_mark(task, n->signature, SIGNATURE_BROKEN);
 		return;
 	}
-	thread = by_thread(p, task, ex);
-	if (task->trusted && thread) {
+	thread = by_thread(p, ex);
+	if (!ex->polled && thread) {
 		if (adopt(n, thread))
 			link_to(p, n, thread, LINK_THREAD);
 		return;
 	}
 	if (ex->kind == EXCHANGE_HTTP)
 		forward = by_forward(p, task, ex, n, &several);
-	if (forward && (task->multiplexing || !thread || thread == forward)) {
+	if (forward) {
 		if (adopt(n, forward))
 			link_to(p, n, forward, LINK_FORWARD);
 		return;
 	}
-	if (several || forward) {
+	if (several)
 		count(p->counters, COUNT_LINK_AMBIGUOUS);
+	/* a thread that waits for its answers, yet received no request, works for itself */
+	if (several || task->open_count != 1 || !(ex->polled || thread) || !adopt(n, task->open))
 		return;
-	}
-	if (!thread || !adopt(n, thread))
-		return;
-	link_to(p, n, thread, LINK_THREAD);
-	n->alone = task->open_count == 1;
-	if (n->alone && thread->quiet && task_signature(task, n->signature) != SIGNATURE_BROKEN) {
+	link_to(p, n, task->open, LINK_THREAD);
+	if (task->open->quiet && task_signature(task, n->signature) != SIGNATURE_BROKEN) {
 		task_mark(task, n->signature, SIGNATURE_PROVEN);
 		return;
 	}
@@ -195,30 +179,19 @@ void parents_client(struct parents *p, const struct exchange *ex, struct trace_n
 
 static void unlink_node(struct parents *p, struct trace_node *n)
 {
-	node_set_parent(p->pool, n, NULL, n->has_remote ? LINK_HEADER : LINK_NONE);
+	node_set_parent(p->pool, n, NULL, LINK_NONE);
 	n->wait = WAIT_NOTHING;
 	count(p->counters, COUNT_LINK_AMBIGUOUS);
 }
 
-void parents_client_done(struct parents *p, const struct exchange *ex, struct trace_node *n)
+void parents_client_done(struct parents *p, struct trace_node *n)
 {
 	struct task *task = tasks_find(p->tasks, n->pid);
-	struct trace_node *parent = n->parent;
 
-	if (!task || !parent || n->link != LINK_THREAD)
-		return;
-	if (ex->reply_tid && ex->reply_tid != n->tid) {
-		parent->unclean = true;
-		if (!task->trusted)
-			task->multiplexing = true;
-	} else {
-		parent->calls++;
-	}
 	/* the request was answered without waiting for this call: was it made for it at all? */
-	if (!parent->open && !task->trusted && (n->wait == WAIT_PROOF || !parent->quiet)) {
+	if (task && n->wait == WAIT_PROOF && n->parent && !n->parent->open) {
 		task_mark(task, n->signature, SIGNATURE_BROKEN);
-		if (n->wait == WAIT_PROOF)
-			unlink_node(p, n);
+		unlink_node(p, n);
 	}
 }
 
@@ -227,15 +200,8 @@ void parents_judge(struct parents *p, struct trace_node *n, uint64_t now_ns)
 	struct task *task = tasks_find(p->tasks, n->pid);
 	enum signature_state state = task ? task_signature(task, n->signature) : SIGNATURE_NEW;
 
-	if (task && task->trusted) {
+	if (state == SIGNATURE_PROVEN)
 		n->wait = WAIT_NOTHING;
-		return;
-	}
-	if (n->alone && state == SIGNATURE_PROVEN) {
-		n->wait = WAIT_NOTHING;
-		return;
-	}
-	/* with several open, only the threads' own proof would have done */
-	if (now_ns >= n->wait_until_ns || state == SIGNATURE_BROKEN || (task && task->multiplexing && !n->alone))
+	else if (now_ns >= n->wait_until_ns || state == SIGNATURE_BROKEN)
 		unlink_node(p, n);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is known of processes and threads at work: who serves which request, and how far a process' threads can
- * be trusted to keep to one request each.
+ * What is known of processes and threads at work: who serves which request.
  *
  * The calls of a process are told apart by a signature: where to, method, and the target's shape. A signature
  * is proven when such a call was made for a request that had its process to itself and found it quiet, so
@@ -12,16 +11,12 @@
 #include "trace/node.h"
 
 #define TASK_SIGNATURES 24
-#define TASK_CLEAN      16 /* overlapping requests served cleanly before threads are trusted */
 
 enum signature_state { SIGNATURE_NEW, SIGNATURE_PROVEN, SIGNATURE_BROKEN };
 
 /* A process. */
 struct task {
 	uint32_t pid;
-	bool multiplexing; /* its threads serve several requests in turn, or hand them on */
-	bool trusted;      /* each thread keeps to its request: proven */
-	uint8_t clean;
 	uint8_t signature_count, signature_hand;
 	uint32_t open_count;
 	struct trace_node *open; /* newest first */
@@ -34,6 +29,7 @@ struct task {
 
 struct thread {
 	uint32_t tid, pid;
+	bool multiplexing; /* it received a request while an earlier one was unanswered */
 	node_ref current;  /* the request it received last */
 	node_ref adjacent; /* the same, if nothing was recorded of the thread since */
 	node_ref adjacent_now; /* what adjacent was when the record at hand came */

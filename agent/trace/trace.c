@@ -213,9 +213,9 @@ void trace_done(struct trace *t, struct exchange *ex)
 		return;
 	n->end_ns = end;
 	if (ex->role == ROLE_SERVER)
-		parents_server_done(&t->parents, ex, n);
+		parents_server_done(&t->parents, n);
 	else
-		parents_client_done(&t->parents, ex, n);
+		parents_client_done(&t->parents, n);
 	n->ex = NULL;
 	/* Times of the two ends of one exchange nest. Sends are timed by their last segment, so what is
 	 * left to mend is the order of records within microseconds. */

@@ -5,10 +5,11 @@
  *
  * The rules, strongest evidence first. A server's request: the client's record of the very same bytes on this
  * node (`socket`), else the traceparent it carried (`header`). A client's request: a traceparent whose trace
- * is that of an open request of its process (`header`); the thread's own request, where the process' threads
- * have proven to keep to one (`thread`); an open request of the process that was passed on (`forward`); the
- * only open request of the process, if that kind of call has proven to come from requests (`thread`). Where
- * several fit, none does.
+ * is that of an open request of its process (`header`); the request that the thread received and has not
+ * answered, if the thread waits for the answer in place (no epoll watches the socket) and never had two
+ * requests at once (`thread`); an open request of the process that was passed on (`forward`); the only open
+ * request of the process, if that kind of call has proven to come from requests (`thread`). Where several fit,
+ * none does.
  */
 #pragma once
 #include "core/counters.h"
