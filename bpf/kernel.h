@@ -28,12 +28,8 @@ struct inode {
 
 struct hlist_head;
 
-struct hlist_head;
-
 struct file {
 	void *private_data;
-	unsigned int f_flags;
-	struct hlist_head *f_ep; /* 5.11 */
 	struct inode *f_inode;
 	unsigned int f_flags;
 	struct hlist_head *f_ep; /* 5.11 */
