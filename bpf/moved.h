@@ -83,8 +83,6 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	s->data.off = 0;
 	s->data.caught = 0;
 	s->data.why = src->why;
-	if (sock_polled(sk))
-		s->data.head.flags |= WEFT_POLLED;
 	moved_place(c, sk, kind, dir, n, &s->data);
 	if (kind != SOCK_TCP)
 		cnt->v[WEFT_COUNT_UNNUMBERED]++;
@@ -123,6 +121,8 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 			cnt->v[WEFT_COUNT_NO_COPY_FAULT]++;
 		}
 		s->data.caught = got;
+		/* how the process waits here is evidence where a request's head is */
+		s->data.head.flags |= sock_waits(sk);
 	} else {
 		s->data.why = WEFT_NO_COPY_BUDGET;
 		if (want == WEFT_WANT_HEADS) {

@@ -72,16 +72,23 @@ static __always_inline __u32 sock_sent(struct tcp_sock *tp)
 	return BPF_CORE_READ(tp, write_seq);
 }
 
-/* Whether an epoll watches the socket, as every event loop's does: then the call's thread will not wait for the
- * answer in place. Where the kernel can't tell (before 5.11): yes. */
-static __always_inline bool sock_polled(struct sock *sk)
-{
-	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
-
-	return !bpf_core_field_exists(file->f_ep) || BPF_CORE_READ(file, f_ep);
-}
-
 static __always_inline bool sock_nonblocking(struct sock *sk)
 {
 	return BPF_CORE_READ(sk, sk_socket, file, f_flags) & O_NONBLOCK;
+}
+
+/* How the process waits for the socket: WEFT_POLLED if an epoll watches it, as every event loop's does, and
+ * WEFT_NONBLOCKING. Where that can't be told (before 5.11): both. */
+static __always_inline __u8 sock_waits(struct sock *sk)
+{
+	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
+	__u8 flags = 0;
+
+	if (!file || !bpf_core_field_exists(file->f_ep))
+		return WEFT_POLLED | WEFT_NONBLOCKING;
+	if (BPF_CORE_READ(file, f_ep))
+		flags |= WEFT_POLLED;
+	if (BPF_CORE_READ(file, f_flags) & O_NONBLOCK)
+		flags |= WEFT_NONBLOCKING;
+	return flags;
 }

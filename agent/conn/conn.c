@@ -30,7 +30,7 @@ struct conn {
 	enum role role;
 	uint8_t tries;
 	bool numbered;
-	bool polled;       /* at the latest record */
+	bool polled, nonblocking; /* at the latest record with bytes */
 	bool given_up;     /* not understood, or a tunnel: no more bytes wanted */
 	bool unselected;   /* nor, for now, of this one */
 	bool own;          /* weft's */
@@ -90,6 +90,7 @@ static struct exchange *sink_open(struct sink *sink)
 	ex->opposite = c->other;
 	ex->numbered = c->numbered;
 	ex->polled = c->polled;
+	ex->nonblocking = c->nonblocking;
 	if (!c->asked_once) {
 		ex->connect_ns = c->connect_ns;
 		ex->connect_evidence = c->connect_evidence;
@@ -454,7 +455,7 @@ void conns_on_open(struct conns *all, const struct weft_open *rec)
 	c->connect_tid = rec->head.tid;
 	c->connect_pid = rec->head.pid;
 	c->numbered = !(rec->head.flags & WEFT_UNNUMBERED);
-	c->polled = rec->head.flags & WEFT_POLLED;
+	c->polled = c->nonblocking = rec->head.flags & WEFT_POLLED;
 	c->epoch = all->epoch - 1;
 	if (connects) {
 		c->role = ROLE_CLIENT;
@@ -501,7 +502,10 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 	if (c->given_up || c->unselected)
 		return;
 	c->other = rec->other;
-	c->polled = rec->head.flags & WEFT_POLLED;
+	if (rec->caught) {
+		c->polled = rec->head.flags & WEFT_POLLED;
+		c->nonblocking = rec->head.flags & WEFT_NONBLOCKING;
+	}
 	if (rec->head.flags & WEFT_UNNUMBERED)
 		c->numbered = false;
 	/* where the opposite stream begins: the loss of its very first record shows. A client's own first

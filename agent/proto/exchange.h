@@ -73,6 +73,7 @@ struct exchange {
 	uint64_t connect_evidence; /* then, what the trace stage said of that connect(); else 0 */
 	uint32_t opposite; /* TCP number that the replies' direction had reached at the request's first byte */
 	bool polled; /* an epoll watches the socket: no thread waits for the answer in place */
+	bool nonblocking; /* the socket is: calls on it return at once */
 	bool numbered; /* request_pos and opposite are TCP numbers: the other end sees the same */
 
 	/* set by the parser: times are CLOCK_MONOTONIC, 0 = not seen */

@@ -42,7 +42,8 @@ enum {
 	WEFT_NO_COPY = 1u << 2,     /* the bytes could not be read at all: weft_data.why says why */
 	WEFT_FORKED = 1u << 3,      /* PROC: the parent was traced */
 	WEFT_EXEC = 1u << 4,        /* PROC: seen at exec */
-	WEFT_POLLED = 1u << 3, /* DATA: an epoll watches the socket; OPEN: connect() did not block */
+	WEFT_POLLED = 1u << 3,      /* DATA with bytes: an epoll watches the socket; OPEN: connect() did not block */
+	WEFT_NONBLOCKING = 1u << 4, /* DATA with bytes: the socket is O_NONBLOCK */
 	WEFT_CONNECTED = 1u << 5,   /* OPEN: this end called connect(): it is the client */
 	WEFT_LOCAL_CLIENT = 1u << 7, /* PROC: it connects to this very host */
 	WEFT_NEVER_UP = 1u << 6,    /* CLOSE: the connect failed or was given up */
@@ -82,15 +83,7 @@ struct weft_data {
 	uint16_t off;     /* of the captured bytes behind seq; 0xffff: they are the call's last */
 	uint16_t caught;  /* number of captured bytes that follow this struct */
 	uint8_t why;      /* enum weft_no_copy */
-	uint8_t mode;     /* WEFT_MODE_*, at the head of a turn; else, or where not known, 0 */
-	uint8_t pad[2];
-};
-
-/* How the process waits for this socket's bytes: what tells a thread that serves one request from an event loop. */
-enum {
-	WEFT_MODE_BLOCKING = 1u << 0, /* the file is not O_NONBLOCK */
-	WEFT_MODE_UNPOLLED = 1u << 1, /* no epoll watches it */
-	WEFT_MODE_POLLED = 1u << 2,   /* one does */
+	uint8_t pad[3];
 };
 
 #define WEFT_OFF_TAIL 0xffffu
