@@ -59,8 +59,10 @@ def test_exact(batch, hooks, send, recv):
     spans = batch[0].get(f"{send}-{recv}", [])
     expect(spans, rounds(f"sys:{send}-{recv}"))
     for s in spans:
-        assert s.attrs["http.request.body.size"] == 3000
-        assert s.attrs["http.response.body.size"] == 3000
+        # Splicing out of a socket is not seen at once: then a size can be unknown when the span ends.
+        known = (3000, None) if recv == "splice" else (3000,)
+        assert s.attrs.get("http.request.body.size") in known, s.attrs
+        assert s.attrs.get("http.response.body.size") in known, s.attrs
 
 
 @pytest.mark.core

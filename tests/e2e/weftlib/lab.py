@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One test's laboratory: a cgroup, servers in it, agents beside it, all gone at the end."""
+import time
+
 from .agent import Weft
 from .cgroup import Cgroup
-from .proc import Process
+from .proc import Process, children
 
 
 class Lab:
@@ -25,6 +27,16 @@ class Lab:
         if brief:
             self.brief[process.pid] = name
         return process
+
+    def adopt(self, process, name, n):
+        """Lets n children of a process, once they run, go by their pid as well: nginx writes its
+        title over its environment, so that one who looks late finds no name there."""
+        end = time.monotonic() + 10
+        while len(found := children(process.pid)) < n:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{name} has {len(found)} of {n} children")
+            time.sleep(0.005)
+        self.brief.update({pid: name for pid in [process.pid, *found]})
 
     def dir(self, name):
         self.serial += 1

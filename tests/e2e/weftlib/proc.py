@@ -35,6 +35,20 @@ def listening(port):
     return False
 
 
+def children(pid):
+    """The processes that this one started and that still run."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as stat:
+                    if int(stat.read().rsplit(")", 1)[1].split()[1]) == pid:
+                        found.append(int(entry))
+            except OSError:
+                pass
+    return found
+
+
 class Process:
     """A child in a cgroup, with a session of its own."""
 

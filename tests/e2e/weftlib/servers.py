@@ -65,6 +65,7 @@ def nginx(lab, name, server=LEAF, http="", workers=1, sendfile="on", v6=None, po
     process = lab.process([which("nginx"), "-e", root / "error.log", "-p", root, "-c", root / "nginx.conf"],
                           name, **more)
     process.wait_port(port)
+    lab.adopt(process, name, workers)
     return Running(process, port, name, root / "www")
 
 
