@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A node is one exchange's place in its trace: its span's id, its parent, the evidence. It lives from the request's head until the
- * span was released and no child refers to it. A fixed number; a reference names node and generation, so that
- * a stale one finds nothing.
+ * A node is one exchange's place in its trace: its span's id, its parent, the evidence. It lives
+ * from the request's head until the span was released and no child refers to it. A fixed number; a
+ * reference names node and generation, so that a stale one finds nothing.
  */
 #pragma once
 #include "proto/exchange.h"
@@ -20,7 +20,7 @@ typedef uint64_t node_ref; /* 0: none */
 enum node_wait {
 	WAIT_NOTHING,
 	WAIT_SOCKET, /* the client's record of this very request must still come */
-	WAIT_PROOF,  /* the link by thread counts only if its kind of call is proven */
+	WAIT_PROOF, /* the link by thread counts only if its kind of call is proven */
 };
 
 struct trace_node {
@@ -28,23 +28,27 @@ struct trace_node {
 	uint8_t span_id[SPAN_ID_LEN];
 	uint8_t remote_id[SPAN_ID_LEN]; /* the parent, if it is known from a header only */
 	bool has_remote;
-	bool has_flags;  /* flags come from a header */
-	bool fixed;      /* trace_id came from a header */
-	bool frozen;     /* a span went out with it */
+	bool has_flags; /* flags come from a header */
+	bool fixed; /* trace_id came from a header */
+	bool frozen; /* a span went out with it */
 	uint8_t flags;
 	enum link link;
 	enum node_wait wait;
 	uint64_t wait_until_ns;
 	struct trace_node *parent;
-	uint32_t refs;   /* children, the exchange, the hold */
+	uint32_t refs; /* children, the exchange, the hold */
 	uint32_t generation; /* odd while in use */
 
 	/* while its exchange is open */
 	struct exchange *ex;
 	enum role role;
 	uint32_t pid, tid;
-	bool open;       /* a server's request without its whole reply */
-	bool quiet;      /* nothing else was open in its process, nor had been for a while */
+	bool open; /* a server's request without its whole reply */
+	bool quiet; /* nothing else was open in its process, nor had been for a while */
+	bool alone; /* a call: no other request was open */
+	bool connect; /* a call: a connect that failed */
+	bool own; /* a call: its parent is the thread's own request */
+	bool polled, nonblocking; /* see struct exchange */
 	uint32_t signature; /* of a call */
 	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC; end 0 while open */
 	uint64_t reply_by_ns; /* a call: its server's end had sent the reply by then */
@@ -63,7 +67,8 @@ void node_pool_free(struct node_pool *pool);
 struct trace_node *node_take(struct node_pool *pool);
 void node_unref(struct node_pool *pool, struct trace_node *node); /* takes NULL */
 /* Makes parent the parent, by this evidence; NULL undoes. Never closes a circle: false then. */
-bool node_set_parent(struct node_pool *pool, struct trace_node *node, struct trace_node *parent, enum link link);
+bool node_set_parent(
+	struct node_pool *pool, struct trace_node *node, struct trace_node *parent, enum link link);
 struct trace_node *node_root(struct trace_node *node);
 
 node_ref node_ref_of(const struct node_pool *pool, const struct trace_node *node);

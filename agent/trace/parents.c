@@ -6,6 +6,7 @@
 #include "trace/tasks.h"
 
 #define QUIET_NS (1 * NS_PER_SEC) /* without an open request, for work left over to have ended */
+#define FRESH_NS (1 * NS_PER_SEC) /* age of a request up to which a call proves something */
 #define PROOF_NS (5 * NS_PER_SEC) /* longest wait for a proof */
 
 void parents_server(struct parents *p, const struct exchange *ex, struct trace_node *n)
@@ -13,11 +14,18 @@ void parents_server(struct parents *p, const struct exchange *ex, struct trace_n
 	struct thread *thread = tasks_thread(p->tasks, ex->pid, ex->request_tid);
 	struct task *task = tasks_process(p->tasks, ex->pid, false);
 	struct trace_node *earlier = node_deref(p->pool, thread->current);
+	struct task_serving *serving;
 
 	if (!task)
 		return;
-	if (earlier && earlier->open)
+	serving = &task->serving[n->polled];
+	if (!serving->tid)
+		serving->tid = n->tid;
+	serving->pool |= serving->tid != n->tid;
+	if (earlier && earlier->open) {
 		thread->multiplexing = true;
+		serving->multiplexing |= n->nonblocking;
+	}
 	n->quiet = !task->open_count && n->start_ns > task->idle_since_ns + QUIET_NS;
 	task_open(task, n);
 	thread->current = thread->adjacent = node_ref_of(p->pool, n);
@@ -32,7 +40,8 @@ void parents_server_done(struct parents *p, struct trace_node *n)
 }
 
 /* An open request of the task whose trace this is; several: *ret_several. */
-static struct trace_node *by_trace(const struct task *task, const uint8_t *trace_id, bool *ret_several)
+static struct trace_node *by_trace(
+	const struct task *task, const uint8_t *trace_id, bool *ret_several)
 {
 	struct trace_node *found = NULL;
 
@@ -50,8 +59,8 @@ static struct trace_node *by_trace(const struct task *task, const uint8_t *trace
 }
 
 /* The one open request that was passed on; of several, the one the thread received right before. */
-static struct trace_node *by_forward(struct parents *p, const struct task *task, const struct exchange *ex,
-	const struct trace_node *call, bool *ret_several)
+static struct trace_node *by_forward(struct parents *p, const struct task *task,
+	const struct exchange *ex, const struct trace_node *call, bool *ret_several)
 {
 	struct thread *thread = tasks_thread(p->tasks, ex->pid, ex->request_tid);
 	const struct trace_node *adjacent = node_deref(p->pool, thread->adjacent_now);
@@ -72,22 +81,56 @@ static struct trace_node *by_forward(struct parents *p, const struct task *task,
 }
 
 /* The request that the thread works for: it received it, and has not answered it yet. */
-static struct trace_node *by_thread(struct parents *p, const struct exchange *ex)
+static struct trace_node *by_thread(struct parents *p, const struct trace_node *call)
 {
-	struct thread *thread = tasks_thread(p->tasks, ex->pid, ex->request_tid);
+	const struct thread *thread = tasks_thread(p->tasks, call->pid, call->tid);
 	struct trace_node *current = node_deref(p->pool, thread->current);
 
-	return !thread->multiplexing && current && current->open && current->pid == ex->pid ? current : NULL;
+	return !thread->multiplexing && current && current->open && current->pid == call->pid
+		       ? current
+		       : NULL;
 }
 
-static void link_to(struct parents *p, struct trace_node *n, struct trace_node *parent, enum link link)
+/* Whether what the thread does while it has the request is done for the request; see tasks.h. */
+static bool thread_proven(
+	const struct task *task, const struct trace_node *request, const struct trace_node *call)
+{
+	const struct task_serving *serving = &task->serving[request->polled];
+	/* how a connect that failed was waited for is not known: a timeout makes it non-blocking */
+	bool waited = call->connect ? serving->in_place == TASK_IN_PLACE : !call->polled;
+
+	if (!request->polled && !request->nonblocking)
+		return true;
+	if (serving->multiplexing || !waited)
+		return false;
+	return serving->pool ||
+	       (!request->polled && (!call->nonblocking || serving->in_place == TASK_IN_PLACE));
+}
+
+/* Whether the thread still has no other request but that. */
+static bool thread_keeps(struct parents *p, const struct trace_node *call)
+{
+	const struct thread *thread = tasks_thread(p->tasks, call->pid, call->tid);
+
+	return !thread->multiplexing;
+}
+
+static void link_to(
+	struct parents *p, struct trace_node *n, struct trace_node *parent, enum link link)
 {
 	if (!node_set_parent(p->pool, n, parent, link))
 		count(p->counters, COUNT_LINK_AMBIGUOUS);
 }
 
+static void link_own(struct parents *p, struct trace_node *n, struct trace_node *parent)
+{
+	link_to(p, n, parent, LINK_THREAD);
+	n->own = n->parent == parent;
+}
+
 /* The application put a traceparent on its call. True if that decides the matter. */
-static bool by_header(struct parents *p, const struct task *task, const struct exchange *ex, struct trace_node *n)
+static bool by_header(
+	struct parents *p, const struct task *task, const struct exchange *ex, struct trace_node *n)
 {
 	struct trace_node *parent = NULL;
 	struct traceparent header;
@@ -101,9 +144,11 @@ static bool by_header(struct parents *p, const struct task *task, const struct e
 	if (task)
 		parent = by_trace(task, header.trace_id, &several);
 	if (several) {
-		/* several requests of one trace at once: told apart by what was passed on, or not at all */
+		/* several requests of one trace at once: told apart by what was passed on, or not
+		 * at all */
 		parent = by_forward(p, task, ex, n, &several);
-		if (parent && memcmp(node_root(parent)->trace_id, header.trace_id, TRACE_ID_LEN) != 0)
+		if (parent &&
+			memcmp(node_root(parent)->trace_id, header.trace_id, TRACE_ID_LEN) != 0)
 			parent = NULL;
 		if (!parent)
 			count(p->counters, COUNT_LINK_AMBIGUOUS);
@@ -111,7 +156,8 @@ static bool by_header(struct parents *p, const struct task *task, const struct e
 	/* an unchanged header names the caller's span, not this call's */
 	passed_on = parent && memcmp(parent->remote_id, header.parent_id, SPAN_ID_LEN) == 0;
 	for (const struct trace_node *o = task ? task->open : NULL; o && !passed_on; o = o->next)
-		passed_on = o->has_remote && memcmp(o->remote_id, header.parent_id, SPAN_ID_LEN) == 0;
+		passed_on =
+			o->has_remote && memcmp(o->remote_id, header.parent_id, SPAN_ID_LEN) == 0;
 	if (!passed_on)
 		memcpy(n->span_id, header.parent_id, SPAN_ID_LEN);
 	if (parent)
@@ -136,23 +182,41 @@ static bool adopt(struct trace_node *n, struct trace_node *parent)
 	return true;
 }
 
-void parents_client(struct parents *p, const struct exchange *ex, struct trace_node *n, uint64_t now_ns)
+static void unlink_node(struct parents *p, struct trace_node *n)
+{
+	node_set_parent(p->pool, n, NULL, LINK_NONE);
+	n->own = false;
+	n->wait = WAIT_NOTHING;
+	count(p->counters, COUNT_LINK_AMBIGUOUS);
+}
+
+/* The link is proven: only now may the call's own trace become its request's. */
+static void settle(struct parents *p, struct trace_node *n)
+{
+	n->wait = WAIT_NOTHING;
+	if (!adopt(n, n->parent))
+		unlink_node(p, n);
+}
+
+void parents_client(
+	struct parents *p, const struct exchange *ex, struct trace_node *n, uint64_t now_ns)
 {
 	struct task *task = tasks_find(p->tasks, ex->pid);
-	struct trace_node *forward = NULL, *thread;
+	struct trace_node *forward = NULL, *thread, *parent;
 	bool several = false;
 
 	n->signature = signature_of(ex);
+	n->connect = ex->kind == EXCHANGE_CONNECT;
 	if (by_header(p, task, ex, n) || !task)
 		return;
 	if (!task->open_count) {
 		task_mark(task, n->signature, SIGNATURE_BROKEN);
 		return;
 	}
-	thread = by_thread(p, ex);
-	if (!ex->polled && thread) {
+	thread = by_thread(p, n);
+	if (thread && thread_proven(task, thread, n)) {
 		if (adopt(n, thread))
-			link_to(p, n, thread, LINK_THREAD);
+			link_own(p, n, thread);
 		return;
 	}
 	if (ex->kind == EXCHANGE_HTTP)
@@ -162,14 +226,25 @@ void parents_client(struct parents *p, const struct exchange *ex, struct trace_n
 			link_to(p, n, forward, LINK_FORWARD);
 		return;
 	}
-	if (several)
+	if (several) {
 		count(p->counters, COUNT_LINK_AMBIGUOUS);
-	/* a thread that waits for its answers, yet received no request, works for itself */
-	if (several || task->open_count != 1 || !(ex->polled || thread) || !adopt(n, task->open))
 		return;
-	link_to(p, n, task->open, LINK_THREAD);
-	if (task->open->quiet && task_signature(task, n->signature) != SIGNATURE_BROKEN) {
+	}
+	n->alone = task->open_count == 1;
+	/* a thread that waits for its answers, yet received no request, works for itself */
+	parent = thread ? thread : n->alone && n->polled ? task->open : NULL;
+	if (!parent)
+		return;
+	if (thread)
+		link_own(p, n, thread);
+	else
+		link_to(p, n, parent, LINK_THREAD);
+	if (!n->parent)
+		return;
+	if (n->alone && parent->quiet && n->start_ns < parent->start_ns + FRESH_NS &&
+		task_signature(task, n->signature) != SIGNATURE_BROKEN) {
 		task_mark(task, n->signature, SIGNATURE_PROVEN);
+		settle(p, n);
 		return;
 	}
 	n->wait = WAIT_PROOF;
@@ -177,19 +252,24 @@ void parents_client(struct parents *p, const struct exchange *ex, struct trace_n
 	parents_judge(p, n, now_ns);
 }
 
-static void unlink_node(struct parents *p, struct trace_node *n)
-{
-	node_set_parent(p->pool, n, NULL, LINK_NONE);
-	n->wait = WAIT_NOTHING;
-	count(p->counters, COUNT_LINK_AMBIGUOUS);
-}
-
-void parents_client_done(struct parents *p, struct trace_node *n)
+void parents_client_done(struct parents *p, const struct exchange *ex, struct trace_node *n)
 {
 	struct task *task = tasks_find(p->tasks, n->pid);
+	struct trace_node *parent = n->parent;
 
+	if (!task || !parent)
+		return;
+	if (n->own && parent->open && !n->polled && !n->connect && ex->reply_tid == n->tid &&
+		thread_keeps(p, n)) {
+		struct task_serving *serving = &task->serving[parent->polled];
+
+		if (!parent->polled && !(parent->nonblocking && n->nonblocking))
+			serving->in_place = TASK_IN_PLACE;
+		else if (serving->in_place < TASK_IN_PLACE)
+			serving->in_place++;
+	}
 	/* the request was answered without waiting for this call: was it made for it at all? */
-	if (task && n->wait == WAIT_PROOF && n->parent && !n->parent->open) {
+	if (n->wait == WAIT_PROOF && !parent->open) {
 		task_mark(task, n->signature, SIGNATURE_BROKEN);
 		unlink_node(p, n);
 	}
@@ -200,8 +280,11 @@ void parents_judge(struct parents *p, struct trace_node *n, uint64_t now_ns)
 	struct task *task = tasks_find(p->tasks, n->pid);
 	enum signature_state state = task ? task_signature(task, n->signature) : SIGNATURE_NEW;
 
-	if (state == SIGNATURE_PROVEN)
-		n->wait = WAIT_NOTHING;
-	else if (now_ns >= n->wait_until_ns || state == SIGNATURE_BROKEN)
+	if (task && n->own && thread_keeps(p, n) && thread_proven(task, n->parent, n))
+		settle(p, n);
+	else if (n->alone && state == SIGNATURE_PROVEN)
+		settle(p, n);
+	else if (now_ns >= n->wait_until_ns ||
+		 (state == SIGNATURE_BROKEN && !(n->own && thread_keeps(p, n))))
 		unlink_node(p, n);
 }

@@ -19,7 +19,7 @@ void parents_server_done(struct parents *parents, struct trace_node *node);
 
 /* A request was sent: finds what it was sent for; may leave it to be judged later (WAIT_PROOF). */
 void parents_client(struct parents *parents, const struct exchange *ex, struct trace_node *node, uint64_t now_ns);
-void parents_client_done(struct parents *parents, struct trace_node *node);
+void parents_client_done(struct parents *parents, const struct exchange *ex, struct trace_node *node);
 
 /* Settles a node that waits for proof, if the proof is there, has failed, or is overdue. */
 void parents_judge(struct parents *parents, struct trace_node *node, uint64_t now_ns);

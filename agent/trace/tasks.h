@@ -1,26 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is known of processes and threads at work: who serves which request.
+ * What is known of processes and threads at work: who serves which request, and how.
  *
- * The calls of a process are told apart by a signature: where to, method, and the target's shape. A signature
- * is proven when such a call was made for a request that had its process to itself and found it quiet, so
- * that nothing else can have caused it; it is broken when such a call was made while no request was open, or
- * outlived the request that it seemed to belong to: work after the reply, or a timer's.
+ * A thread that received its request in a blocking read is its request's until it has answered. One
+ * whose sockets do not block may run an event loop. It does not where its process has proven, for
+ * sockets that are waited for the same way (by epoll, or not): several threads receive requests;
+ * or, without epoll, one thread made its calls in place, one after the other, TASK_IN_PLACE times
+ * (a select or poll loop would have received another request meanwhile). A thread that had two
+ * requests at once proves the opposite.
+ *
+ * The calls of a process are told apart by a signature: where to, method, and the target's shape. A
+ * signature is proven when such a call was made for a request that had its process to itself and
+ * found it quiet, so that nothing else can have caused it; it is broken when such a call was made
+ * while no request was open, or outlived the request that it seemed to belong to: work after the
+ * reply, or a timer's.
  */
 #pragma once
 #include "trace/node.h"
 
 #define TASK_SIGNATURES 24
+#define TASK_IN_PLACE   8
 
 enum signature_state { SIGNATURE_NEW, SIGNATURE_PROVEN, SIGNATURE_BROKEN };
+
+/* How requests are served from sockets that are waited for in one way. */
+struct task_serving {
+	uint32_t tid; /* the first thread that received one */
+	bool pool; /* others did, too */
+	bool multiplexing; /* one that does not block had several at once */
+	uint8_t in_place; /* calls that were seen to be waited for, up to TASK_IN_PLACE */
+};
 
 /* A process. */
 struct task {
 	uint32_t pid;
+	struct task_serving serving[2]; /* of sockets that no epoll watches; that one does */
 	uint8_t signature_count, signature_hand;
 	uint32_t open_count;
 	struct trace_node *open; /* newest first */
-	uint64_t idle_since_ns;  /* when its last open request ended; at first: since when it could have had one */
+	uint64_t idle_since_ns; /* when its last open request ended; at first: since when it could
+				   have had one */
 	struct {
 		uint32_t hash;
 		enum signature_state state;
@@ -30,18 +49,18 @@ struct task {
 struct thread {
 	uint32_t tid, pid;
 	bool multiplexing; /* it received a request while an earlier one was unanswered */
-	node_ref current;  /* the request it received last */
+	node_ref current; /* the request it received last */
 	node_ref adjacent; /* the same, if nothing was recorded of the thread since */
 	node_ref adjacent_now; /* what adjacent was when the record at hand came */
-	uint64_t last_ns;  /* its latest record */
+	uint64_t last_ns; /* its latest record */
 };
 
 struct tasks;
 int tasks_new(unsigned max_tasks, unsigned max_threads, uint64_t now_ns, struct tasks **ret_tasks);
 void tasks_free(struct tasks *tasks);
 
-/* Made if need be, then the one longest unused may be forgotten; NULL if all are busy. born: a process that
- * began just now, so that it was idle for sure. */
+/* Made if need be, then the one longest unused may be forgotten; NULL if all are busy. born: a
+ * process that began just now, so that it was idle for sure. */
 struct task *tasks_process(struct tasks *tasks, uint32_t pid, bool born);
 struct task *tasks_find(struct tasks *tasks, uint32_t pid);
 void tasks_exit(struct tasks *tasks, uint32_t pid);

@@ -14,13 +14,14 @@
 
 #include <errno.h>
 
-#define SOCKET_WAIT_NS (2 * NS_PER_SEC) /* a preempted client records its send late, but not later */
+#define SOCKET_WAIT_NS                                                                             \
+	(2 * NS_PER_SEC) /* a preempted client records its send late, but not later */
 
 struct trace {
 	struct parents parents; /* pool, tasks and counters, shared with the rules */
-	struct ends *clients;   /* requests sent, whose server's end has not asked */
-	struct ends *servers;   /* requests received, whose client's end is expected */
-	struct table local;     /* addresses of the traced clients on this node */
+	struct ends *clients; /* requests sent, whose server's end has not asked */
+	struct ends *servers; /* requests received, whose client's end is expected */
+	struct table local; /* addresses of the traced clients on this node */
 	struct hold *hold;
 	struct trace_options options;
 	trace_release release;
@@ -38,7 +39,8 @@ int trace_new(const struct trace_options *options, const struct trace_sizes *siz
 		return -ENOMEM;
 	err = node_pool_new(sizes->max_exchanges + options->max_held, &t->parents.pool);
 	if (!err)
-		err = tasks_new(sizes->max_processes, options->max_threads, now_ns, &t->parents.tasks);
+		err = tasks_new(
+			sizes->max_processes, options->max_threads, now_ns, &t->parents.tasks);
 	if (!err)
 		err = ends_new(options->max_ends, &t->clients);
 	if (!err)
@@ -135,9 +137,12 @@ static struct end_key key_of(const struct exchange *ex, bool server)
 /* Client node and server node are the two ends of one exchange. */
 static void join(struct trace *t, struct trace_node *client, struct trace_node *server)
 {
-	if (node_set_parent(t->parents.pool, server, client, LINK_SOCKET))
-		server->wait = WAIT_NOTHING;
-	/* each end's clock reading brackets the other's: a request is not received before it left */
+	/* once a span of the trace is out, its id stands */
+	if (server->frozen || !node_set_parent(t->parents.pool, server, client, LINK_SOCKET))
+		return;
+	server->wait = WAIT_NOTHING;
+	/* each end's clock reading brackets the other's: a request is not received before it left
+	 */
 	if (server->start_ns < client->start_ns)
 		client->start_ns = server->start_ns;
 }
@@ -161,7 +166,8 @@ static void server_asked(struct trace *t, struct exchange *ex, struct trace_node
 	client = node_deref(t->parents.pool, ends_take(t->clients, &key));
 	if (client) {
 		join(t, client, n);
-	} else if (table_find(&t->local, addr_key(key.client_addr, key.client_port, ex->ends->netns)) != TABLE_NONE) {
+	} else if (table_find(&t->local, addr_key(key.client_addr, key.client_port,
+						 ex->ends->netns)) != TABLE_NONE) {
 		n->wait = WAIT_SOCKET;
 		n->wait_until_ns = t->now_ns + SOCKET_WAIT_NS;
 		if (!ends_put(t->servers, &key, node_ref_of(t->parents.pool, n)))
@@ -197,6 +203,8 @@ void trace_asked(struct trace *t, struct exchange *ex, const struct field *field
 	node->pid = ex->pid;
 	node->tid = ex->request_tid;
 	node->start_ns = ex->request_start_ns;
+	node->polled = ex->polled;
+	node->nonblocking = ex->nonblocking;
 	forward_note(node, fields, n);
 	if (ex->role == ROLE_SERVER)
 		server_asked(t, ex, node);
@@ -215,16 +223,17 @@ void trace_done(struct trace *t, struct exchange *ex)
 	if (ex->role == ROLE_SERVER)
 		parents_server_done(&t->parents, n);
 	else
-		parents_client_done(&t->parents, n);
+		parents_client_done(&t->parents, ex, n);
 	n->ex = NULL;
-	/* Times of the two ends of one exchange nest. Sends are timed by their last segment, so what is
-	 * left to mend is the order of records within microseconds. */
+	/* Times of the two ends of one exchange nest. Sends are timed by their last segment, so
+	 * what is left to mend is the order of records within microseconds. */
 	if (n->start_ns < ex->request_start_ns)
 		ex->request_start_ns = n->start_ns;
 	parent = n->parent;
 	if (n->link == LINK_SOCKET && parent && parent->end_ns && ex->reply_end_ns > parent->end_ns)
 		ex->reply_end_ns = parent->end_ns;
-	if ((n->link == LINK_THREAD || n->link == LINK_FORWARD) && parent && ex->request_start_ns < parent->start_ns)
+	if ((n->link == LINK_THREAD || n->link == LINK_FORWARD) && parent &&
+		ex->request_start_ns < parent->start_ns)
 		ex->request_start_ns = parent->start_ns;
 	if (n->reply_by_ns && ex->reply_end_ns && ex->reply_end_ns < n->reply_by_ns)
 		ex->reply_end_ns = n->reply_by_ns;
@@ -291,7 +300,8 @@ void trace_span(struct trace *t, struct exchange *ex, struct span *span)
 		return;
 	}
 	/* a state without the parent that it belongs to means nothing */
-	span->trace_state = n->has_flags ? tracestate_check(ex->http.tracestate) : (struct slice){NULL, 0};
+	span->trace_state =
+		n->has_flags ? tracestate_check(ex->http.tracestate) : (struct slice){NULL, 0};
 	if (settled(t, n, t->now_ns)) {
 		send_out(t, n, span);
 		node_unref(t->parents.pool, n);
