@@ -123,10 +123,23 @@ service() {
 
 sed -e "s|@DIR@|$run|" -e "s|@INGRESS@|$INGRESS|" -e "s|@PAYMENTS@|$PAYMENTS|" -e "s|@ACCOUNTS@|$ACCOUNTS|" \
 	deploy/bank/nginx.conf >"$run/nginx.conf"
+mkdir -p "$cgroups$group"
+build/agent/weft run --exporters terminal --include "cgroup=$group" --listen "127.0.0.1:$LISTEN" \
+	2>"$run/weft.log" &
+weft=$!
+pids+=("$weft")
+for _ in $(seq 100); do
+	curl -fs -o /dev/null "http://127.0.0.1:$LISTEN/readyz" && break
+	kill -0 "$weft" 2>/dev/null || { cat "$run/weft.log" >&2; die "weft does not start; ask: build/agent/weft doctor"; }
+	sleep 0.1
+done
+curl -fs -o /dev/null "http://127.0.0.1:$LISTEN/readyz" || { cat "$run/weft.log" >&2; die "weft is not ready"; }
+
+# nginx writes its title over its environment, and so over its name: weft must be there first.
+service ingress "$INGRESS" nginx -e "$run/nginx.log" -p "$run" -c "$run/nginx.conf"
 service notifications "$NOTIFICATIONS" puma -C deploy/bank/puma.rb deploy/bank/notifications.ru
 service accounts "$ACCOUNTS" node deploy/bank/accounts.js
 service payments "$PAYMENTS" /usr/bin/python3 deploy/bank/payments.py
-service ingress "$INGRESS" nginx -e "$run/nginx.log" -p "$run" -c "$run/nginx.conf"
 
 cat <<EOF
 
@@ -141,17 +154,6 @@ together, for each customer's request, the tree of what happened. Watch for paym
 enough money (402), a blocked account (409), a slow mail server, and one bug (500).
 
 EOF
-
-build/agent/weft run --exporters terminal --include "cgroup=$group" --listen "127.0.0.1:$LISTEN" \
-	2>"$run/weft.log" &
-weft=$!
-pids+=("$weft")
-for _ in $(seq 100); do
-	curl -fs -o /dev/null "http://127.0.0.1:$LISTEN/readyz" && break
-	kill -0 "$weft" 2>/dev/null || { cat "$run/weft.log" >&2; die "weft does not start; ask: build/agent/weft doctor"; }
-	sleep 0.1
-done
-curl -fs -o /dev/null "http://127.0.0.1:$LISTEN/readyz" || { cat "$run/weft.log" >&2; die "weft is not ready"; }
 
 /usr/bin/python3 deploy/bank/customers.py "$INGRESS" "$seconds" 1.5 &
 pids+=("$!")

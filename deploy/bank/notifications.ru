@@ -4,6 +4,6 @@ sent = 0
 
 run(lambda do |_env|
   sent += 1
-  sleep(sent % 3 == 0 ? 0.35 : 0.004)
+  sleep(sent % 3 == 0 ? 0.15 : 0.004)
   [202, { 'Content-Type' => 'application/json' }, ['{"queued":true}']]
 end)

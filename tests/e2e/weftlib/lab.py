@@ -64,3 +64,7 @@ class Lab:
         while self.ended:
             self.ended.pop()()
         self.cgroup.remove()
+        try:
+            self.cgroup.dir.parent.rmdir()
+        except OSError:
+            pass  # another test's group is still below it
