@@ -37,8 +37,20 @@ static bool is_changed(const char *name, size_t len)
 	return false;
 }
 
-void forward_note(struct trace_node *node, const struct field *fields, unsigned n)
+/* The method, and the target from its last slash on: a prefix taken away or put before ends at a slash. */
+static uint32_t head_of(const struct exchange *ex)
 {
+	struct slice end = ex->http.target;
+	const char *slash = end.len ? memrchr(end.ptr, '/', end.len) : NULL;
+
+	if (slash)
+		end = slice_of(slash, (size_t)(end.ptr + end.len - slash));
+	return (uint32_t)XXH3_64bits_withSeed(end.ptr, end.len, XXH3_64bits(ex->http.method.ptr, ex->http.method.len));
+}
+
+void forward_note(struct trace_node *node, const struct exchange *ex, const struct field *fields, unsigned n)
+{
+	node->head = head_of(ex);
 	node->line_count = 0;
 	for (unsigned i = 0; i < n; i++) {
 		char name[NAME_MAX_LEN];
@@ -80,7 +92,7 @@ bool forward_matches(const struct trace_node *in, const struct trace_node *out)
 {
 	struct slice a = in->ex->http.target, b = out->ex->http.target;
 
-	if (!slice_eq(in->ex->http.method, out->ex->http.method))
+	if (in->head != out->head || !slice_eq(in->ex->http.method, out->ex->http.method))
 		return false;
 	if (!slice_eq(a, b)) {
 		/* a location's prefix taken away or put before: then the lines must carry the proof */

@@ -62,7 +62,7 @@ int hold_put(struct hold *h, const struct span *span, struct trace_node *node)
 	return 0;
 }
 
-void hold_each(struct hold *h, hold_fn fn, void *ctx)
+void hold_each(struct hold *h, const struct hold_ops *ops, void *ctx)
 {
 	unsigned kept = 0, n = h->count;
 
@@ -71,9 +71,11 @@ void hold_each(struct hold *h, hold_fn fn, void *ctx)
 		struct held *held = &h->v[index];
 		struct span span;
 
-		span_unpack(held->packed, held->len, &span);
-		if (fn(ctx, held->node, &span))
+		if (ops->ready(ctx, held->node)) {
+			span_unpack(held->packed, held->len, &span);
+			ops->take(ctx, held->node, &span);
 			continue;
+		}
 		h->order[i] = h->order[kept];
 		h->order[kept++] = index;
 	}

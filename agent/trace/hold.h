@@ -10,7 +10,11 @@ void hold_free(struct hold *hold);
 /* Keeps a copy of the span and the reference to the node. -ENOSPC when full. */
 int hold_put(struct hold *hold, const struct span *span, struct trace_node *node);
 
-/* Calls fn with each; where it answers true, the place is free again. */
-typedef bool (*hold_fn)(void *ctx, struct trace_node *node, const struct span *span);
-void hold_each(struct hold *hold, hold_fn fn, void *ctx);
+/* Asks ready of each one; where it answers true, calls take with the span, and the place is free
+ * again. */
+struct hold_ops {
+	bool (*ready)(void *ctx, struct trace_node *node);
+	void (*take)(void *ctx, struct trace_node *node, struct span *span);
+};
+void hold_each(struct hold *hold, const struct hold_ops *ops, void *ctx);
 unsigned hold_count(const struct hold *hold); /* any thread */

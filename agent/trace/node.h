@@ -16,6 +16,9 @@
 
 typedef uint64_t node_ref; /* 0: none */
 
+/* How an open request is found. */
+enum node_index { INDEX_TRACE, INDEX_HEAD, NODE_INDEXES };
+
 /* Why a node's place is not final yet. */
 enum node_wait {
 	WAIT_NOTHING,
@@ -24,13 +27,14 @@ enum node_wait {
 };
 
 struct trace_node {
-	uint8_t trace_id[TRACE_ID_LEN]; /* counts only at the root */
+	uint8_t trace_id[TRACE_ID_LEN]; /* at the root, the trace's; else, if fixed, the same */
 	uint8_t span_id[SPAN_ID_LEN];
 	uint8_t remote_id[SPAN_ID_LEN]; /* the parent, if it is known from a header only */
 	bool has_remote;
 	bool has_flags; /* flags come from a header */
 	bool fixed; /* trace_id came from a header */
 	bool frozen; /* a span went out with it */
+	bool claimed; /* was the first to show remote_id; a call: its server's end was */
 	uint8_t flags;
 	enum link link;
 	enum node_wait wait;
@@ -54,7 +58,13 @@ struct trace_node {
 	uint64_t reply_by_ns; /* a call: its server's end had sent the reply by then */
 	struct trace_node *prev, *next; /* in its process' list of open requests */
 
+	/* among the open requests of all processes */
+	struct node_link {
+		struct trace_node *next, **at;
+	} links[NODE_INDEXES];
+
 	/* fingerprint of a request */
+	uint32_t head; /* hash of what stays of its first line where a proxy passes it on */
 	uint16_t line_count;
 	uint32_t lines[NODE_LINES];
 };

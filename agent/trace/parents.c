@@ -2,12 +2,15 @@
 #include "trace/parents.h"
 
 #include "core/clock.h"
+#include "trace/claims.h"
 #include "trace/forward.h"
 #include "trace/tasks.h"
 
 #define QUIET_NS (1 * NS_PER_SEC) /* without an open request, for work left over to have ended */
 #define FRESH_NS (1 * NS_PER_SEC) /* age of a request up to which a call proves something */
+#define ALONE_NS (10 * NS_PER_SEC) /* age up to which the only request is taken for a call's */
 #define PROOF_NS (5 * NS_PER_SEC) /* longest wait for a proof */
+#define FORWARD_LOOKS 256 /* requests that are compared with a call, at most */
 
 void parents_server(struct parents *p, const struct exchange *ex, struct trace_node *n)
 {
@@ -27,8 +30,10 @@ void parents_server(struct parents *p, const struct exchange *ex, struct trace_n
 		serving->multiplexing |= n->nonblocking;
 	}
 	n->quiet = !task->open_count && n->start_ns > task->idle_since_ns + QUIET_NS;
-	task_open(task, n);
-	thread->current = thread->adjacent = node_ref_of(p->pool, n);
+	tasks_open(p->tasks, task, n);
+	thread->current = node_ref_of(p->pool, n);
+	/* of several in one record (pipelined), none is next to a call */
+	thread->adjacent = thread->received++ ? 0 : thread->current;
 }
 
 void parents_server_done(struct parents *p, struct trace_node *n)
@@ -39,45 +44,55 @@ void parents_server_done(struct parents *p, struct trace_node *n)
 		task_close(task, n, n->end_ns);
 }
 
-/* An open request of the task whose trace this is; several: *ret_several. */
+/* The process' open request whose trace this is: of several, the one that came with the very same header, which was
+ * passed on then; else *ret_several. */
 static struct trace_node *by_trace(
-	const struct task *task, const uint8_t *trace_id, bool *ret_several)
+	struct parents *p, uint32_t pid, const struct traceparent *header, bool *ret_several)
 {
-	struct trace_node *found = NULL;
+	struct trace_node *found = NULL, *same = NULL;
+	unsigned fits = 0, sames = 0;
 
-	*ret_several = false;
-	for (struct trace_node *n = task->open; n; n = n->next) {
-		const struct trace_node *root = node_root(n);
-
-		if (!root->fixed || memcmp(root->trace_id, trace_id, TRACE_ID_LEN) != 0)
-			continue;
-		if (found)
-			*ret_several = true;
-		found = n;
-	}
-	return found;
-}
-
-/* The one open request that was passed on; of several, the one the thread received right before. */
-static struct trace_node *by_forward(struct parents *p, const struct task *task,
-	const struct exchange *ex, const struct trace_node *call, bool *ret_several)
-{
-	struct thread *thread = tasks_thread(p->tasks, ex->pid, ex->request_tid);
-	const struct trace_node *adjacent = node_deref(p->pool, thread->adjacent_now);
-	const struct trace_node *at_connect = node_deref(p->pool, ex->connect_evidence);
-	struct trace_node *found = NULL, *told = NULL;
-	unsigned fits = 0;
-
-	for (struct trace_node *n = task->open; n; n = n->next) {
-		if (!n->ex || !forward_matches(n, call))
+	for (struct trace_node *n = tasks_by_trace(p->tasks, header->trace_id); n; n = n->links[INDEX_TRACE].next) {
+		if (n->pid != pid || memcmp(n->trace_id, header->trace_id, TRACE_ID_LEN) != 0)
 			continue;
 		fits++;
 		found = n;
-		if (n == (ex->connect_ns ? at_connect : adjacent))
-			told = n;
+		if (n->has_remote && memcmp(n->remote_id, header->parent_id, SPAN_ID_LEN) == 0) {
+			sames++;
+			same = n;
+		}
+		if (sames > 1)
+			break;
 	}
-	*ret_several = fits > 1 && !told;
-	return fits == 1 ? found : told;
+	if (sames == 1)
+		return same;
+	*ret_several = fits > 1;
+	return fits == 1 ? found : NULL;
+}
+
+/* The one open request that was passed on; of several, the one the thread received right before. */
+static struct trace_node *by_forward(
+	struct parents *p, const struct exchange *ex, const struct trace_node *call, bool *ret_several)
+{
+	const struct thread *thread = tasks_thread(p->tasks, ex->pid, ex->request_tid);
+	struct trace_node *told = node_deref(p->pool, ex->connect_ns ? ex->connect_evidence : thread->adjacent_now);
+	struct trace_node *found = NULL;
+	unsigned looks = 0;
+
+	*ret_several = false;
+	if (told && told->open && told->pid == ex->pid && forward_matches(told, call))
+		return told;
+	for (struct trace_node *n = tasks_by_head(p->tasks, call->head); n; n = n->links[INDEX_HEAD].next) {
+		bool fits = n->pid == ex->pid && forward_matches(n, call);
+
+		if ((fits && found) || ++looks > FORWARD_LOOKS) {
+			*ret_several = true;
+			return NULL;
+		}
+		if (fits)
+			found = n;
+	}
+	return found;
 }
 
 /* The request that the thread works for: it received it, and has not answered it yet. */
@@ -129,44 +144,45 @@ static void link_own(struct parents *p, struct trace_node *n, struct trace_node 
 }
 
 /* The application put a traceparent on its call. True if that decides the matter. */
-static bool by_header(
-	struct parents *p, const struct task *task, const struct exchange *ex, struct trace_node *n)
+static bool by_header(struct parents *p, const struct exchange *ex, struct trace_node *n)
 {
-	struct trace_node *parent = NULL;
+	struct trace_node *parent;
 	struct traceparent header;
-	bool several = false, passed_on;
+	bool several = false;
 
 	if (!ex->http.traceparent.len || traceparent_parse(ex->http.traceparent, &header))
 		return false;
 	memcpy(n->trace_id, header.trace_id, TRACE_ID_LEN);
 	n->fixed = n->has_flags = true;
 	n->flags = header.flags;
-	if (task)
-		parent = by_trace(task, header.trace_id, &several);
+	/* the id is this call's, unless somebody showed it before: a caller whose header is passed on, an
+	 * earlier try */
+	if ((n->claimed && memcmp(n->remote_id, header.parent_id, SPAN_ID_LEN) == 0) ||
+		claims_take(p->claims, header.parent_id))
+		memcpy(n->span_id, header.parent_id, SPAN_ID_LEN);
+	parent = by_trace(p, ex->pid, &header, &several);
 	if (several) {
-		/* several requests of one trace at once: told apart by what was passed on, or not
-		 * at all */
-		parent = by_forward(p, task, ex, n, &several);
-		if (parent &&
-			memcmp(node_root(parent)->trace_id, header.trace_id, TRACE_ID_LEN) != 0)
+		/* several requests of one trace at once: told apart by the thread, by what was passed on, or
+		 * not at all */
+		const struct task *task = tasks_find(p->tasks, ex->pid);
+		const struct trace_node *thread = by_thread(p, n);
+
+		if (thread && task && thread_proven(task, thread, n))
+			return false;
+		parent = by_forward(p, ex, n, &several);
+		if (parent && memcmp(parent->trace_id, header.trace_id, TRACE_ID_LEN) != 0)
 			parent = NULL;
+		several = true;
 		if (!parent)
 			count(p->counters, COUNT_LINK_AMBIGUOUS);
 	}
-	/* an unchanged header names the caller's span, not this call's */
-	passed_on = parent && memcmp(parent->remote_id, header.parent_id, SPAN_ID_LEN) == 0;
-	for (const struct trace_node *o = task ? task->open : NULL; o && !passed_on; o = o->next)
-		passed_on =
-			o->has_remote && memcmp(o->remote_id, header.parent_id, SPAN_ID_LEN) == 0;
-	if (!passed_on)
-		memcpy(n->span_id, header.parent_id, SPAN_ID_LEN);
 	if (parent)
 		link_to(p, n, parent, LINK_HEADER);
-	return parent || several || passed_on;
+	return parent || several;
 }
 
 /* A call with a header of its own made for a request without one brings the request its trace. */
-static bool adopt(struct trace_node *n, struct trace_node *parent)
+static bool adopt(struct parents *p, struct trace_node *n, struct trace_node *parent)
 {
 	struct trace_node *root = node_root(parent);
 
@@ -179,6 +195,10 @@ static bool adopt(struct trace_node *n, struct trace_node *parent)
 	memcpy(root->trace_id, n->trace_id, TRACE_ID_LEN);
 	root->fixed = root->has_flags = true;
 	root->flags = n->flags;
+	/* the request's next call will name it, too */
+	memcpy(parent->trace_id, n->trace_id, TRACE_ID_LEN);
+	parent->fixed = true;
+	tasks_fixed(p->tasks, parent);
 	return true;
 }
 
@@ -194,7 +214,7 @@ static void unlink_node(struct parents *p, struct trace_node *n)
 static void settle(struct parents *p, struct trace_node *n)
 {
 	n->wait = WAIT_NOTHING;
-	if (!adopt(n, n->parent))
+	if (!adopt(p, n, n->parent))
 		unlink_node(p, n);
 }
 
@@ -207,7 +227,7 @@ void parents_client(
 
 	n->signature = signature_of(ex);
 	n->connect = ex->kind == EXCHANGE_CONNECT;
-	if (by_header(p, task, ex, n) || !task)
+	if (by_header(p, ex, n) || !task)
 		return;
 	if (!task->open_count) {
 		task_mark(task, n->signature, SIGNATURE_BROKEN);
@@ -215,14 +235,14 @@ void parents_client(
 	}
 	thread = by_thread(p, n);
 	if (thread && thread_proven(task, thread, n)) {
-		if (adopt(n, thread))
+		if (adopt(p, n, thread))
 			link_own(p, n, thread);
 		return;
 	}
 	if (ex->kind == EXCHANGE_HTTP)
-		forward = by_forward(p, task, ex, n, &several);
+		forward = by_forward(p, ex, n, &several);
 	if (forward) {
-		if (adopt(n, forward))
+		if (adopt(p, n, forward))
 			link_to(p, n, forward, LINK_FORWARD);
 		return;
 	}
@@ -233,7 +253,7 @@ void parents_client(
 	n->alone = task->open_count == 1;
 	/* a thread that waits for its answers, yet received no request, works for itself */
 	parent = thread ? thread : n->alone && n->polled ? task->open : NULL;
-	if (!parent)
+	if (!parent || n->start_ns > parent->start_ns + ALONE_NS)
 		return;
 	if (thread)
 		link_own(p, n, thread);

@@ -4,11 +4,14 @@
 #include "core/counters.h"
 #include "trace/node.h"
 
+struct claims;
 struct tasks;
+
 
 struct parents {
 	struct node_pool *pool;
 	struct tasks *tasks;
+	struct claims *claims;
 	struct counters *counters;
 };
 

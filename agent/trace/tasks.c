@@ -9,6 +9,9 @@
 
 struct tasks {
 	struct table by_pid, by_tid;
+	struct trace_node **indexes[NODE_INDEXES]; /* hash tables of open requests */
+	uint32_t index_mask;
+	uint32_t *free_tasks, free_count; /* of processes that ended */
 	struct task *v;
 	struct thread *threads;
 	uint32_t max_tasks, used_tasks, task_hand;
@@ -24,7 +27,14 @@ int tasks_new(unsigned max_tasks, unsigned max_threads, uint64_t now_ns, struct 
 		return -ENOMEM;
 	t->v = calloc(max_tasks, sizeof(t->v[0]));
 	t->threads = calloc(max_threads, sizeof(t->threads[0]));
-	if (!t->v || !t->threads || table_init(&t->by_pid, max_tasks) || table_init(&t->by_tid, max_threads)) {
+	for (t->index_mask = 64; t->index_mask < max_threads; t->index_mask *= 2)
+		;
+	for (unsigned i = 0; i < NODE_INDEXES; i++)
+		t->indexes[i] = calloc(t->index_mask, sizeof(t->indexes[i][0]));
+	t->index_mask--;
+	t->free_tasks = malloc(max_tasks * sizeof(t->free_tasks[0]));
+	if (!t->v || !t->threads || !t->indexes[INDEX_TRACE] || !t->indexes[INDEX_HEAD] || !t->free_tasks ||
+		table_init(&t->by_pid, max_tasks) || table_init(&t->by_tid, max_threads)) {
 		tasks_free(t);
 		return -ENOMEM;
 	}
@@ -41,6 +51,9 @@ void tasks_free(struct tasks *t)
 		return;
 	table_release(&t->by_pid);
 	table_release(&t->by_tid);
+	for (unsigned i = 0; i < NODE_INDEXES; i++)
+		free(t->indexes[i]);
+	free(t->free_tasks);
 	free(t->v);
 	free(t->threads);
 	free(t);
@@ -60,7 +73,9 @@ struct task *tasks_process(struct tasks *t, uint32_t pid, bool born)
 
 	if (task)
 		return task;
-	if (t->used_tasks < t->max_tasks) {
+	if (t->free_count) {
+		i = t->free_tasks[--t->free_count];
+	} else if (t->used_tasks < t->max_tasks) {
 		i = t->used_tasks++;
 	} else {
 		uint32_t tries = 0;
@@ -71,8 +86,7 @@ struct task *tasks_process(struct tasks *t, uint32_t pid, bool born)
 		} while (t->v[i].open_count && ++tries < t->max_tasks);
 		if (t->v[i].open_count)
 			return NULL;
-		if (t->v[i].pid)
-			table_remove(&t->by_pid, t->v[i].pid);
+		table_remove(&t->by_pid, t->v[i].pid);
 	}
 	task = &t->v[i];
 	memset(task, 0, sizeof(*task));
@@ -82,10 +96,28 @@ struct task *tasks_process(struct tasks *t, uint32_t pid, bool born)
 	return task;
 }
 
+static void unindex(struct trace_node *node)
+{
+	for (unsigned i = 0; i < NODE_INDEXES; i++) {
+		struct node_link *link = &node->links[i];
+
+		if (!link->at)
+			continue;
+		*link->at = link->next;
+		if (link->next)
+			link->next->links[i].at = link->at;
+		*link = (struct node_link){NULL, NULL};
+	}
+}
+
 void tasks_exit(struct tasks *t, uint32_t pid)
 {
 	struct task *task = tasks_find(t, pid);
+	uint32_t main_thread = table_find(&t->by_tid, pid);
 
+	/* the only one whose number lives on, in the program that the process executed */
+	if (main_thread != TABLE_NONE)
+		t->threads[main_thread] = (struct thread){.tid = pid, .pid = pid};
 	/* requests may still be open on sockets that others hold; the number can come again */
 	if (!task)
 		return;
@@ -94,8 +126,23 @@ void tasks_exit(struct tasks *t, uint32_t pid)
 		next = n->next;
 		n->open = false;
 		n->prev = n->next = NULL;
+		unindex(n);
 	}
 	memset(task, 0, sizeof(*task));
+	t->free_tasks[t->free_count++] = (uint32_t)(task - t->v);
+}
+
+/* Second chance: one that nothing was recorded of since the search last came by. */
+static uint32_t quiet_thread(struct tasks *t)
+{
+	uint32_t i = t->thread_hand;
+
+	while (t->threads[i].touched) {
+		t->threads[i].touched = false;
+		i = (i + 1) % t->max_threads;
+	}
+	t->thread_hand = (i + 1) % t->max_threads;
+	return i;
 }
 
 struct thread *tasks_thread(struct tasks *t, uint32_t pid, uint32_t tid)
@@ -107,8 +154,7 @@ struct thread *tasks_thread(struct tasks *t, uint32_t pid, uint32_t tid)
 		if (t->used_threads < t->max_threads) {
 			i = t->used_threads++;
 		} else {
-			i = t->thread_hand;
-			t->thread_hand = (t->thread_hand + 1) % t->max_threads;
+			i = quiet_thread(t);
 			table_remove(&t->by_tid, t->threads[i].tid);
 		}
 		t->threads[i] = (struct thread){.tid = tid, .pid = pid};
@@ -117,10 +163,44 @@ struct thread *tasks_thread(struct tasks *t, uint32_t pid, uint32_t tid)
 	thread = &t->threads[i];
 	if (thread->pid != pid) /* the number was used again */
 		*thread = (struct thread){.tid = tid, .pid = pid};
+	thread->touched = true;
 	return thread;
 }
 
-void task_open(struct task *task, struct trace_node *node)
+static void index_put(struct tasks *t, enum node_index which, uint32_t hash, struct trace_node *node)
+{
+	struct trace_node **at = &t->indexes[which][hash & t->index_mask];
+	struct node_link *link = &node->links[which];
+
+	link->next = *at;
+	link->at = at;
+	if (*at)
+		(*at)->links[which].at = &link->next;
+	*at = node;
+}
+
+static uint32_t trace_hash(const uint8_t *trace_id)
+{
+	return (uint32_t)XXH3_64bits(trace_id, TRACE_ID_LEN);
+}
+
+void tasks_fixed(struct tasks *t, struct trace_node *node)
+{
+	if (node->open && node->fixed && !node->links[INDEX_TRACE].at)
+		index_put(t, INDEX_TRACE, trace_hash(node->trace_id), node);
+}
+
+struct trace_node *tasks_by_trace(const struct tasks *t, const uint8_t trace_id[static TRACE_ID_LEN])
+{
+	return t->indexes[INDEX_TRACE][trace_hash(trace_id) & t->index_mask];
+}
+
+struct trace_node *tasks_by_head(const struct tasks *t, uint32_t head)
+{
+	return t->indexes[INDEX_HEAD][head & t->index_mask];
+}
+
+void tasks_open(struct tasks *t, struct task *task, struct trace_node *node)
 {
 	node->open = true;
 	node->prev = NULL;
@@ -129,6 +209,8 @@ void task_open(struct task *task, struct trace_node *node)
 		task->open->prev = node;
 	task->open = node;
 	task->open_count++;
+	index_put(t, INDEX_HEAD, node->head, node);
+	tasks_fixed(t, node);
 }
 
 void task_close(struct task *task, struct trace_node *node, uint64_t now_ns)
@@ -143,6 +225,7 @@ void task_close(struct task *task, struct trace_node *node, uint64_t now_ns)
 	if (node->next)
 		node->next->prev = node->prev;
 	node->prev = node->next = NULL;
+	unindex(node);
 	if (--task->open_count == 0)
 		task->idle_since_ns = now_ns;
 }

@@ -50,6 +50,8 @@ struct thread {
 	uint32_t tid, pid;
 	bool multiplexing; /* it received a request while an earlier one was unanswered */
 	node_ref current; /* the request it received last */
+	uint32_t received; /* requests that the record at hand brought */
+	bool touched; /* since the search for a victim last came by */
 	node_ref adjacent; /* the same, if nothing was recorded of the thread since */
 	node_ref adjacent_now; /* what adjacent was when the record at hand came */
 	uint64_t last_ns; /* its latest record */
@@ -64,10 +66,15 @@ void tasks_free(struct tasks *tasks);
 struct task *tasks_process(struct tasks *tasks, uint32_t pid, bool born);
 struct task *tasks_find(struct tasks *tasks, uint32_t pid);
 void tasks_exit(struct tasks *tasks, uint32_t pid);
-/* Made if need be; never NULL: the least recently looked for makes room. */
+/* Made if need be; never NULL: one that has been quiet makes room. */
 struct thread *tasks_thread(struct tasks *tasks, uint32_t pid, uint32_t tid);
 
-void task_open(struct task *task, struct trace_node *node);
+/* An open request can be found by its head; by its trace, too, once that is fixed by a header. */
+void tasks_open(struct tasks *tasks, struct task *task, struct trace_node *node);
+void tasks_fixed(struct tasks *tasks, struct trace_node *node);
+/* Candidates, of any process: follow links[index].next. */
+struct trace_node *tasks_by_trace(const struct tasks *tasks, const uint8_t trace_id[static TRACE_ID_LEN]);
+struct trace_node *tasks_by_head(const struct tasks *tasks, uint32_t head);
 void task_close(struct task *task, struct trace_node *node, uint64_t now_ns);
 
 /* A broken signature stays broken. */

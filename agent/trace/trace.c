@@ -4,6 +4,7 @@
 #include "core/cleanup.h"
 #include "core/clock.h"
 #include "core/table.h"
+#include "trace/claims.h"
 #include "trace/ends.h"
 #include "trace/forward.h"
 #include "trace/hold.h"
@@ -16,6 +17,8 @@
 
 #define SOCKET_WAIT_NS                                                                             \
 	(2 * NS_PER_SEC) /* a preempted client records its send late, but not later */
+
+#define CLAIMS 8192 /* span ids from headers that are remembered: seconds' worth */
 
 struct trace {
 	struct parents parents; /* pool, tasks and counters, shared with the rules */
@@ -46,6 +49,8 @@ int trace_new(const struct trace_options *options, const struct trace_sizes *siz
 	if (!err)
 		err = ends_new(options->max_ends, &t->servers);
 	if (!err)
+		err = claims_new(CLAIMS, &t->parents.claims);
+	if (!err)
 		err = table_init(&t->local, sizes->max_connections);
 	if (!err)
 		err = hold_new(options->max_held, &t->hold);
@@ -69,6 +74,7 @@ void trace_free(struct trace *t)
 	table_release(&t->local);
 	ends_free(t->clients);
 	ends_free(t->servers);
+	claims_free(t->parents.claims);
 	tasks_free(t->parents.tasks);
 	node_pool_free(t->parents.pool);
 	free(t);
@@ -81,6 +87,8 @@ void trace_reload(struct trace *t, const struct sampler_options *sampling)
 
 void trace_born(struct trace *t, uint32_t pid)
 {
+	/* what the number stood for before, or the program that it executed, is over */
+	tasks_exit(t->parents.tasks, pid);
 	tasks_process(t->parents.tasks, pid, true);
 }
 
@@ -96,10 +104,13 @@ uint64_t trace_moved(struct trace *t, uint32_t pid, uint32_t tid, uint64_t time_
 
 	if (age_ns != UINT32_MAX && time_ns - age_ns > thread->last_ns)
 		at = time_ns - age_ns;
-	thread->last_ns = time_ns;
+	if (time_ns > thread->last_ns)
+		thread->last_ns = time_ns;
 	thread->adjacent_now = thread->adjacent;
 	thread->adjacent = 0;
-	t->now_ns = time_ns;
+	thread->received = 0;
+	if (time_ns > t->now_ns)
+		t->now_ns = time_ns;
 	return at;
 }
 
@@ -161,13 +172,16 @@ static void server_asked(struct trace *t, struct exchange *ex, struct trace_node
 		n->link = LINK_HEADER;
 	}
 	parents_server(&t->parents, ex, n);
-	if (!ex->numbered)
-		return;
-	client = node_deref(t->parents.pool, ends_take(t->clients, &key));
+	client = !ex->numbered ? NULL : node_deref(t->parents.pool, ends_take(t->clients, &key));
 	if (client) {
 		join(t, client, n);
-	} else if (table_find(&t->local, addr_key(key.client_addr, key.client_port,
-						 ex->ends->netns)) != TABLE_NONE) {
+		return;
+	}
+	n->claimed = n->has_remote && claims_take(t->parents.claims, n->remote_id);
+	if (!ex->numbered)
+		return;
+	if (table_find(&t->local, addr_key(key.client_addr, key.client_port, ex->ends->netns)) !=
+		TABLE_NONE) {
 		n->wait = WAIT_SOCKET;
 		n->wait_until_ns = t->now_ns + SOCKET_WAIT_NS;
 		if (!ends_put(t->servers, &key, node_ref_of(t->parents.pool, n)))
@@ -178,13 +192,18 @@ static void server_asked(struct trace *t, struct exchange *ex, struct trace_node
 static void client_asked(struct trace *t, struct exchange *ex, struct trace_node *n)
 {
 	struct end_key key = key_of(ex, false);
+	bool matched = ex->numbered && ex->kind == EXCHANGE_HTTP;
 	struct trace_node *server;
 
+	server = matched ? node_deref(t->parents.pool, ends_take(t->servers, &key)) : NULL;
+	/* the server's end claimed the id for a caller that was not known yet: this one */
+	if (server && server->claimed)
+		memcpy(n->remote_id, server->remote_id, SPAN_ID_LEN);
+	n->claimed = server && server->claimed;
 	parents_client(&t->parents, ex, n, t->now_ns);
-	if (!ex->numbered || ex->kind == EXCHANGE_CONNECT)
+	if (!matched)
 		return;
 	table_put(&t->local, addr_key(key.client_addr, key.client_port, ex->ends->netns), 1);
-	server = node_deref(t->parents.pool, ends_take(t->servers, &key));
 	if (server)
 		join(t, n, server);
 	else
@@ -205,7 +224,7 @@ void trace_asked(struct trace *t, struct exchange *ex, const struct field *field
 	node->start_ns = ex->request_start_ns;
 	node->polled = ex->polled;
 	node->nonblocking = ex->nonblocking;
-	forward_note(node, fields, n);
+	forward_note(node, ex, fields, n);
 	if (ex->role == ROLE_SERVER)
 		server_asked(t, ex, node);
 	else
@@ -302,13 +321,14 @@ void trace_span(struct trace *t, struct exchange *ex, struct span *span)
 	/* a state without the parent that it belongs to means nothing */
 	span->trace_state =
 		n->has_flags ? tracestate_check(ex->http.tracestate) : (struct slice){NULL, 0};
-	if (settled(t, n, t->now_ns)) {
-		send_out(t, n, span);
-		node_unref(t->parents.pool, n);
-	} else if (hold_put(t->hold, span, n)) {
-		count(t->parents.counters, COUNT_SPANS_HELD_DROPPED);
-		node_unref(t->parents.pool, n);
+	if (!settled(t, n, t->now_ns)) {
+		if (hold_put(t->hold, span, n) == 0)
+			return;
+		/* no room to wait: what is known by now must do */
+		settled(t, n, UINT64_MAX);
 	}
+	send_out(t, n, span);
+	node_unref(t->parents.pool, n);
 }
 
 struct tick {
@@ -317,19 +337,22 @@ struct tick {
 	bool all;
 };
 
-static bool tick_span(void *ctx, struct trace_node *n, const struct span *span)
+static bool tick_ready(void *ctx, struct trace_node *n)
 {
-	struct tick *tick = ctx;
-	struct trace *t = tick->trace;
-	struct span out;
+	const struct tick *tick = ctx;
 
-	if (!settled(t, n, tick->all ? UINT64_MAX : tick->now_ns))
-		return false;
-	out = *span;
-	send_out(t, n, &out);
-	node_unref(t->parents.pool, n);
-	return true;
+	return settled(tick->trace, n, tick->all ? UINT64_MAX : tick->now_ns);
 }
+
+static void tick_take(void *ctx, struct trace_node *n, struct span *span)
+{
+	const struct tick *tick = ctx;
+
+	send_out(tick->trace, n, span);
+	node_unref(tick->trace->parents.pool, n);
+}
+
+static const struct hold_ops TICK_OPS = {.ready = tick_ready, .take = tick_take};
 
 void trace_tick(struct trace *t, uint64_t now_ns, bool all)
 {
@@ -337,7 +360,7 @@ void trace_tick(struct trace *t, uint64_t now_ns, bool all)
 
 	if (now_ns > t->now_ns)
 		t->now_ns = now_ns;
-	hold_each(t->hold, tick_span, &tick);
+	hold_each(t->hold, &TICK_OPS, &tick);
 }
 
 unsigned trace_held(const struct trace *t)
