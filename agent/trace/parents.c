@@ -122,12 +122,18 @@ static bool thread_proven(
 	       (!request->polled && (!call->nonblocking || serving->in_place == TASK_IN_PLACE));
 }
 
-/* Whether the thread still has no other request but that. */
+/* Whether the thread never had two requests at once, so far. */
 static bool thread_keeps(struct parents *p, const struct trace_node *call)
 {
 	const struct thread *thread = tasks_thread(p->tasks, call->pid, call->tid);
 
 	return !thread->multiplexing;
+}
+
+/* Whether waiting can prove that the call was made for the thread's own request. */
+static bool thread_provable(struct parents *p, const struct trace_node *call)
+{
+	return call->own && (call->connect || !call->polled) && thread_keeps(p, call);
 }
 
 static void link_to(
@@ -305,6 +311,6 @@ void parents_judge(struct parents *p, struct trace_node *n, uint64_t now_ns)
 	else if (n->alone && state == SIGNATURE_PROVEN)
 		settle(p, n);
 	else if (now_ns >= n->wait_until_ns ||
-		 (state == SIGNATURE_BROKEN && !(n->own && thread_keeps(p, n))))
+		 (state == SIGNATURE_BROKEN && !thread_provable(p, n)))
 		unlink_node(p, n);
 }

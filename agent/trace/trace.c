@@ -40,7 +40,8 @@ int trace_new(const struct trace_options *options, const struct trace_sizes *siz
 
 	if (!t)
 		return -ENOMEM;
-	err = node_pool_new(sizes->max_exchanges + options->max_held, &t->parents.pool);
+	/* what is held can hang from a request whose own span is out */
+	err = node_pool_new(sizes->max_exchanges + 2 * options->max_held, &t->parents.pool);
 	if (!err)
 		err = tasks_new(
 			sizes->max_processes, options->max_threads, now_ns, &t->parents.tasks);
@@ -214,6 +215,10 @@ void trace_asked(struct trace *t, struct exchange *ex, const struct field *field
 {
 	struct trace_node *node = node_take(t->parents.pool);
 
+	if (!node) { /* what waits for its trace waits no longer */
+		trace_tick(t, t->now_ns, true);
+		node = node_take(t->parents.pool);
+	}
 	ex->node = node;
 	if (!node)
 		return; /* its span is counted as dropped */

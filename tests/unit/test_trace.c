@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "trace_rig.h"
+
+#define T1 "0af7651916cd43dd8448eb211c80319c"
+#define S1 "b7ad6b7169203331"
+#define S2 "00f067aa0ba902b7"
+#define MS NS_PER_MS
+
+Test(trace, a_blocking_thread_is_its_requests)
+{
+	struct rig r;
+	struct rig_ex *s, *c, *leaf;
+
+	rig_open(&r);
+	s = rig_ask(&r, ROLE_SERVER, 10, 11, 5000, 1, BLOCKS, "server", "/a");
+	r.now += MS;
+	c = rig_ask(&r, ROLE_CLIENT, 10, 11, 6000, 2, POLL, "call", "/b");
+	leaf = rig_ask(&r, ROLE_SERVER, 20, 20, 6000, 2, EPOLL, "leaf", "/b");
+	r.now += MS;
+	rig_done(&r, leaf, 20);
+	rig_done(&r, c, 11);
+	rig_done(&r, s, 11);
+	/* at once: nothing had to be waited for */
+	cr_assert_eq(r.n, 3);
+	rig_root(&r, "server");
+	rig_child(&r, "call", "server", LINK_THREAD);
+	rig_child(&r, "leaf", "call", LINK_SOCKET);
+	rig_close(&r);
+}
+
+Test(trace, what_comes_after_the_reply_or_from_another_thread_has_no_parent)
+{
+	struct rig r;
+	struct rig_ex *s, *c;
+
+	rig_open(&r);
+	s = rig_ask(&r, ROLE_SERVER, 10, 11, 5000, 1, BLOCKS, "server", "/a");
+	c = rig_ask(&r, ROLE_CLIENT, 10, 12, 6000, 2, BLOCKS, "beat", "/b");
+	rig_done(&r, c, 12);
+	rig_done(&r, s, 11);
+	c = rig_ask(&r, ROLE_CLIENT, 10, 11, 6000, 3, BLOCKS, "after", "/b");
+	rig_done(&r, c, 11);
+	rig_close(&r);
+}
+
+Test(trace, the_servers_record_can_come_first)
+{
+	struct rig r;
+	struct rig_ex *s, *c, *leaf;
+	struct endpoints ends = {.local_port = 6000, .remote_port = 80, .netns = 1};
+
+	rig_open(&r);
+	rig_addr(ends.local_addr, 1);
+	rig_addr(ends.remote_addr, 2);
+	s = rig_ask(&r, ROLE_SERVER, 10, 11, 5000, 1, BLOCKS, "server", "/a");
+	trace_connected(r.trace, &ends);
+	leaf = rig_ask(&r, ROLE_SERVER, 20, 20, 6000, 2, EPOLL, "leaf", "/b");
+	r.now += MS;
+	rig_done(&r, leaf, 20);
+	cr_assert_eq(r.n, 0);
+	c = rig_ask(&r, ROLE_CLIENT, 10, 11, 6000, 2, BLOCKS, "call", "/b");
+	rig_done(&r, c, 11);
+	rig_done(&r, s, 11);
+	trace_tick(r.trace, r.now, false);
+	rig_child(&r, "call", "server", LINK_THREAD);
+	rig_child(&r, "leaf", "call", LINK_SOCKET);
+	rig_close(&r);
+}
+
+Test(trace, a_client_that_never_shows_is_waited_for_two_seconds)
+{
+	struct rig r;
+	struct rig_ex *leaf, *call;
+	struct endpoints ends = {.local_port = 6000, .remote_port = 80, .netns = 1};
+
+	rig_open(&r);
+	rig_addr(ends.local_addr, 1);
+	trace_connected(r.trace, &ends);
+	leaf = rig_ask(&r, ROLE_SERVER, 20, 20, 6000, 2, BLOCKS, "leaf", "/b");
+	call = rig_ask(&r, ROLE_CLIENT, 20, 20, 7000, 3, BLOCKS, "call", "/c");
+	rig_done(&r, call, 20);
+	r.now += 1900 * MS;
+	trace_tick(r.trace, r.now, false);
+	cr_assert_eq(r.n, 0);
+	r.now += 200 * MS;
+	trace_tick(r.trace, r.now, false);
+	cr_assert_eq(r.n, 1);
+	/* too late: its trace is out */
+	call = rig_ask(&r, ROLE_CLIENT, 10, 11, 6000, 2, BLOCKS, "late", "/b");
+	rig_done(&r, leaf, 20);
+	rig_done(&r, call, 11);
+	rig_child(&r, "call", "leaf", LINK_THREAD);
+	rig_root(&r, "leaf");
+	rig_root(&r, "late");
+	rig_close(&r);
+}
+
+Test(trace, an_event_loop_is_not_its_only_requests_timer)
+{
+	struct rig r;
+	struct rig_ex *s, *c;
+
+	rig_open(&r);
+	/* a synchronous call in a timer: no epoll watches it, but the loop's requests */
+	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 1, EPOLL, "server", "/a");
+	r.now += 2 * NS_PER_SEC;
+	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2, POLL, "timer", "/metrics");
+	rig_done(&r, c, 10);
+	rig_done(&r, s, 10);
+	rig_close(&r);
+}
+
+Test(trace, an_event_loops_call_is_linked_where_it_had_no_other_request)
+{
+	struct rig r;
+	struct rig_ex *s, *c;
+
+	rig_open(&r);
+	trace_born(r.trace, 10);
+	r.now += 2 * NS_PER_SEC;
+	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 1, EPOLL, "one", "/a");
+	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2, EPOLL, "call1", "/b/1");
+	rig_done(&r, c, 10);
+	rig_done(&r, s, 10);
+	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 3, EPOLL, "two", "/a");
+	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 4, EPOLL, "call2", "/b/2");
+	rig_done(&r, c, 10);
+	rig_done(&r, s, 10);
+	rig_child(&r, "call1", "one", LINK_THREAD);
+	rig_child(&r, "call2", "two", LINK_THREAD);
+	/* once it came while nothing was open, the kind is good for nothing */
+	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 5, EPOLL, "beat", "/b/3");
+	rig_done(&r, c, 10);
+	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 6, EPOLL, "three", "/a");
+	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 7, EPOLL, "call3", "/b/4");
+	rig_done(&r, c, 10);
+	rig_done(&r, s, 10);
+	rig_root(&r, "beat");
+	rig_root(&r, "call3");
+	rig_close(&r);
+}
+
+Test(trace, a_worker_without_epoll_proves_itself_by_waiting)
+{
+	struct rig r;
+	char name[16], call[16];
+
+	rig_open(&r);
+	for (unsigned i = 0; i < 20; i++) {
+		struct rig_ex *s, *c;
+
+		snprintf(name, sizeof(name), "s%u", i);
+		snprintf(call, sizeof(call), "c%u", i);
+		s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 2 * i + 1, POLL, name, "/a");
+		r.now += MS;
+		c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2 * i + 2, POLL, call, "/b");
+		r.now += MS;
+		rig_done(&r, c, 10);
+		rig_done(&r, s, 10);
+	}
+	trace_tick(r.trace, r.now, false);
+	/* even those that were made before the proof */
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "s%u", i);
+		snprintf(call, sizeof(call), "c%u", i);
+		rig_child(&r, call, name, LINK_THREAD);
+	}
+	rig_close(&r);
+}
+
+Test(trace, headers_give_ids_and_flags)
+{
+	struct rig r;
+	struct rig_ex *s, *c, *again;
+
+	rig_open(&r);
+	s = rig_ex(&r, ROLE_SERVER, 10, 11, 5000, 1, BLOCKS, "server", "/a");
+	rig_header(s, T1, S1, "01");
+	snprintf(s->state, sizeof(s->state), "a=1");
+	s->ex.http.tracestate = slice_str(s->state);
+	rig_asked(&r, s);
+	/* passed on unchanged, twice: no span takes the caller's id */
+	c = rig_ex(&r, ROLE_CLIENT, 10, 11, 6000, 2, BLOCKS, "call", "/b");
+	rig_header(c, T1, S1, "01");
+	rig_asked(&r, c);
+	rig_done(&r, c, 11);
+	again = rig_ex(&r, ROLE_CLIENT, 10, 11, 6000, 3, BLOCKS, "again", "/b");
+	rig_header(again, T1, S1, "01");
+	rig_asked(&r, again);
+	rig_done(&r, again, 11);
+	rig_done(&r, s, 11);
+	rig_child(&r, "call", "server", LINK_HEADER);
+	rig_child(&r, "again", "server", LINK_HEADER);
+	cr_assert(rig_get(&r, "server")->remote);
+	cr_assert_eq(rig_get(&r, "server")->trace_id[0], 0x0a);
+	cr_assert_eq(rig_get(&r, "server")->parent_id[0], 0xb7);
+	cr_assert_str_eq(rig_get(&r, "server")->state, "a=1");
+	cr_assert_str_eq(rig_get(&r, "call")->state, "");
+	cr_assert_eq(rig_get(&r, "call")->flags, 1);
+	rig_close(&r);
+}
+
+Test(trace, the_applications_own_header_names_its_call_and_its_trace)
+{
+	struct rig r;
+	struct rig_ex *s, *c, *leaf, *retry;
+
+	rig_open(&r);
+	s = rig_ask(&r, ROLE_SERVER, 10, 11, 5000, 1, BLOCKS, "server", "/a");
+	c = rig_ex(&r, ROLE_CLIENT, 10, 11, 6000, 2, BLOCKS, "call", "/b");
+	rig_header(c, T1, S2, "01");
+	rig_asked(&r, c);
+	leaf = rig_ex(&r, ROLE_SERVER, 20, 20, 6000, 2, EPOLL, "leaf", "/b");
+	rig_header(leaf, T1, S2, "01");
+	rig_asked(&r, leaf);
+	rig_done(&r, leaf, 20);
+	rig_done(&r, c, 11);
+	retry = rig_ex(&r, ROLE_CLIENT, 10, 11, 6000, 3, BLOCKS, "retry", "/b");
+	rig_header(retry, T1, S2, "01");
+	rig_asked(&r, retry);
+	rig_done(&r, retry, 11);
+	rig_done(&r, s, 11);
+	rig_child(&r, "call", "server", LINK_THREAD);
+	rig_child(&r, "leaf", "call", LINK_SOCKET);
+	rig_child(&r, "retry", "server", LINK_HEADER);
+	cr_assert_eq(rig_get(&r, "server")->trace_id[0], 0x0a);
+	cr_assert_eq(rig_get(&r, "call")->span_id[1], 0xf0);
+	rig_close(&r);
+}
+
+Test(trace, an_id_is_the_callers_even_where_the_servers_record_comes_first)
+{
+	struct rig r;
+	struct rig_ex *c, *leaf;
+	struct endpoints ends = {.local_port = 6000, .netns = 1};
+
+	rig_open(&r);
+	rig_addr(ends.local_addr, 1);
+	trace_connected(r.trace, &ends);
+	leaf = rig_ex(&r, ROLE_SERVER, 20, 20, 6000, 2, EPOLL, "leaf", "/b");
+	rig_header(leaf, T1, S2, "01");
+	rig_asked(&r, leaf);
+	c = rig_ex(&r, ROLE_CLIENT, 10, 11, 6000, 2, BLOCKS, "call", "/b");
+	rig_header(c, T1, S2, "01");
+	rig_asked(&r, c);
+	rig_done(&r, leaf, 20);
+	rig_done(&r, c, 11);
+	rig_child(&r, "leaf", "call", LINK_SOCKET);
+	cr_assert_eq(rig_get(&r, "call")->span_id[1], 0xf0);
+	rig_close(&r);
+}
+
+Test(trace, a_trace_that_its_caller_does_not_sample_is_not)
+{
+	struct rig r;
+	struct rig_ex *s, *c;
+
+	rig_open(&r);
+	s = rig_ex(&r, ROLE_SERVER, 10, 11, 5000, 1, BLOCKS, "server", "/a");
+	rig_header(s, T1, S1, "00");
+	rig_asked(&r, s);
+	c = rig_ask(&r, ROLE_CLIENT, 10, 11, 6000, 2, BLOCKS, "call", "/b");
+	rig_done(&r, c, 11);
+	rig_done(&r, s, 11);
+	cr_assert_eq(r.n, 0);
+	cr_assert_eq(count_get(&r.counters, COUNT_SPANS_SAMPLED_OUT), 2);
+	rig_close(&r);
+}
+
+Test(trace, a_proxys_pipelined_twins_stay_unlinked)
+{
+	struct rig r;
+	struct rig_ex *one, *two, *c;
+
+	rig_open(&r);
+	one = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 1, EPOLL, "one", "/a");
+	/* the same record brings the second */
+	two = rig_ex(&r, ROLE_SERVER, 10, 10, 5000, 50, EPOLL, "two", "/a");
+	two->ex.request_start_ns = r.now;
+	trace_asked(r.trace, &two->ex, &(struct field){SLICE("Accept"), SLICE("*/*")}, 1);
+	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2, EPOLL, "call", "/a");
+	rig_done(&r, c, 10);
+	rig_done(&r, one, 10);
+	rig_done(&r, two, 10);
+	rig_close(&r);
+	cr_assert_geq(count_get(&r.counters, COUNT_LINK_AMBIGUOUS), 1);
+}
+
+Test(trace, an_executed_program_inherits_nothing)
+{
+	struct rig r;
+	struct rig_ex *s, *c;
+
+	rig_open(&r);
+	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 1, BLOCKS, "server", "/a");
+	trace_born(r.trace, 10);
+	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2, BLOCKS, "call", "/b");
+	rig_done(&r, c, 10);
+	rig_done(&r, s, 10);
+	rig_root(&r, "call");
+	rig_close(&r);
+}
+
+Test(trace, where_no_more_can_wait_nothing_is_dropped)
+{
+	struct rig r;
+
+	rig_open(&r);
+	for (unsigned i = 0; i < 4 * RIG_HELD; i++) {
+		struct rig_ex *s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 2 * i + 1, EPOLL, "", "/a");
+		struct rig_ex *c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2 * i + 2, EPOLL, "", "/b");
+
+		r.now += 1000;
+		rig_done(&r, c, 10);
+		rig_done(&r, s, 10);
+	}
+	trace_tick(r.trace, r.now, true);
+	cr_assert_eq(r.n, 8 * RIG_HELD, "%u spans", r.n);
+	r.n = 0;
+	rig_close(&r);
+}
