@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The wiring: one struct owns every stage, and a record's way through them reads from top to bottom. */
+/* The wiring: one struct owns every stage, and a record's way through them reads from top to
+ * bottom. */
 #include "agent.h"
 
 #include "capture/capture.h"
@@ -25,10 +26,10 @@
 #include <malloc.h>
 #include <signal.h>
 
-#define NAP_MS       5   /* between two looks at the ring while there is work */
-#define SLEEP_MS     1000
-#define IDLE_NS      (50 * NS_PER_MS) /* without a record, and we sleep until one comes */
-#define LISTENERS    16384
+#define NAP_MS    5 /* between two looks at the ring while there is work */
+#define SLEEP_MS  1000
+#define IDLE_NS   (50 * NS_PER_MS) /* without a record, and we sleep until one comes */
+#define LISTENERS 16384
 
 struct agent {
 	struct config config;
@@ -50,7 +51,7 @@ struct agent {
 	enum transport transport;
 	char why[FEATURES_WHY_BYTES];
 	uint64_t start_unix_ns;
-	uint64_t unix_offset;    /* refreshed: the wall clock is steered */
+	uint64_t unix_offset; /* refreshed: the wall clock is steered */
 	uint64_t offset_read_ns;
 	_Atomic uint64_t ring_read_ns;
 	_Atomic bool attached;
@@ -79,7 +80,8 @@ static void on_record(void *ctx, const struct weft_record *rec, size_t size)
 		const struct weft_data *data = (const struct weft_data *)rec;
 		uint32_t age = rec->flags & WEFT_SEND_BIT ? data->age_ns : UINT32_MAX;
 
-		conns_on_data(a->conns, data, trace_moved(a->trace, rec->pid, rec->tid, rec->time_ns, age));
+		conns_on_data(a->conns, data,
+			trace_moved(a->trace, rec->pid, rec->tid, rec->time_ns, age));
 		break;
 	}
 	case WEFT_RECORD_OPEN:
@@ -134,7 +136,8 @@ static void on_gone(void *ctx, const struct endpoints *ends)
 	trace_gone(((struct agent *)ctx)->trace, ends);
 }
 
-static void keep_headers(struct agent *a, struct exchange *ex, const struct field *fields, unsigned n, bool reply)
+static void keep_headers(
+	struct agent *a, struct exchange *ex, const struct field *fields, unsigned n, bool reply)
 {
 	if (span_keep_headers(a->builder, ex, fields, n, reply))
 		count(&a->counters, COUNT_TEXT_CUT);
@@ -281,25 +284,29 @@ static int make_stages(struct agent *a)
 static int attach(struct agent *a)
 {
 	const struct config *c = &a->config;
-	struct trace_sizes sizes = {c->max_exchanges, c->capture.max_processes, c->capture.max_connections};
-	struct conns_options conns = {(uint32_t)getpid(), c->capture.max_connections, c->max_exchanges};
+	struct trace_sizes sizes = {
+		c->max_exchanges, c->capture.max_processes, c->capture.max_connections};
+	struct conns_options conns = {
+		(uint32_t)getpid(), c->capture.max_connections, c->max_exchanges};
 	char why[256] = "";
-	int err = trace_new(&c->trace, &sizes, clock_monotonic(), &a->counters, on_release, a, &a->trace);
+	int err = trace_new(
+		&c->trace, &sizes, clock_monotonic(), &a->counters, on_release, a, &a->trace);
 
 	if (err)
 		return no_memory("traces", err);
-	err = capture_open(&c->capture, a->hooks, procs_want_local_clients(&c->capture.rules), on_record, a,
-		&a->capture, why);
+	err = capture_open(&c->capture, a->hooks, procs_want_local_clients(&c->capture.rules),
+		on_record, a, &a->capture, why);
 	if (err) {
-		log_error("cannot attach; see `weft doctor`", LOG_STR("hooks", hooks_name(a->hooks)),
-			LOG_STR("why", why));
+		log_error("cannot attach; see `weft doctor`",
+			LOG_STR("hooks", hooks_name(a->hooks)), LOG_STR("why", why));
 		return err;
 	}
-	err = procs_new(c->capture.max_processes, &a->config.capture.rules, a->capture, a->listeners, &PROCS_OPS, a,
-		&a->procs);
+	err = procs_new(c->capture.max_processes, &a->config.capture.rules, a->capture,
+		a->listeners, &PROCS_OPS, a, &a->procs);
 	if (err)
 		return no_memory("processes", err);
-	err = conns_new(&conns, a->procs, a->listeners, a->capture, &a->counters, &CONNS_OPS, a, &a->conns);
+	err = conns_new(
+		&conns, a->procs, a->listeners, a->capture, &a->counters, &CONNS_OPS, a, &a->conns);
 	if (err)
 		return no_memory("connections", err);
 	/* after the hooks are on: what starts meanwhile announces itself */
@@ -331,13 +338,16 @@ static void say_hello(struct agent *a)
 		size_t used = strlen(exporters);
 
 		export_stats(a->export, i, &stats);
-		snprintf(exporters + used, sizeof(exporters) - used, "%s%s", i ? "," : "", stats.name);
+		snprintf(exporters + used, sizeof(exporters) - used, "%s%s", i ? "," : "",
+			stats.name);
 	}
 	procs_stats(a->procs, &procs);
-	log_info("tracing", LOG_STR("version", WEFT_VERSION), LOG_STR("hooks", hooks_name(a->hooks)),
-		LOG_STR("why", a->why), LOG_STR("transport", transport_name(a->transport)),
-		LOG_INT("programs", capture_programs(a->capture)), LOG_INT("processes", procs.traced),
-		LOG_INT("rules", a->config.capture.rules.n), LOG_STR("exporters", exporters),
+	log_info("tracing", LOG_STR("version", WEFT_VERSION),
+		LOG_STR("hooks", hooks_name(a->hooks)), LOG_STR("why", a->why),
+		LOG_STR("transport", transport_name(a->transport)),
+		LOG_INT("programs", capture_programs(a->capture)),
+		LOG_INT("processes", procs.traced), LOG_INT("rules", a->config.capture.rules.n),
+		LOG_STR("exporters", exporters),
 		LOG_STR("listen", a->http ? a->config.listen : "off"));
 }
 
@@ -351,7 +361,8 @@ static void reload(struct agent *a, int argc, char **argv)
 		return;
 	if (config_load(argc, argv, next, errors)) {
 		for (unsigned i = 0; i < errors->n; i++)
-			log_error("reload: configuration refused, the old one stays", LOG_STR("error", errors->text[i]));
+			log_error("reload: configuration refused, the old one stays",
+				LOG_STR("error", errors->text[i]));
 		return;
 	}
 	if (config_restart_keys(&a->config, next, keys, sizeof(keys)))
@@ -449,6 +460,9 @@ int agent_run(const struct config *config, int argc, char **argv)
 
 	if (!a)
 		return 1;
+	/* The kernel's type information is read to load the programs: blocks of megabytes, which a
+	 * fixed threshold returns to the system when they are freed. */
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	a->config = *config;
 	log_set(config->log_level, config->log_format);
 	/* every thread inherits the mask: signals arrive in capture_wait, and nowhere else */
@@ -468,7 +482,7 @@ int agent_run(const struct config *config, int argc, char **argv)
 	if (choose_hooks(a) || make_stages(a) || attach(a) || serve(a))
 		return 1;
 	a->attached = true;
-	malloc_trim(0); /* the kernel's type information was read to load the programs: megabytes, done with */
+	malloc_trim(0);
 	say_hello(a);
 
 	busy_ns = report_ns = clock_monotonic();

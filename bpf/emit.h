@@ -11,7 +11,8 @@ static __always_inline struct weft_counts *counts_get(void)
 	return bpf_map_lookup_elem(&counts, &zero);
 }
 
-/* The wake-up is what a ring buffer costs most (7 us against 0.1): see DESIGN in agent/README.md. */
+/* The wake-up is what a ring buffer costs most (7 us against 0.1): see DESIGN in agent/README.md.
+ */
 static __always_inline __u64 wake_flags(bool urgent)
 {
 	__u32 zero = 0;
@@ -19,7 +20,8 @@ static __always_inline __u64 wake_flags(bool urgent)
 
 	if (!c || c->sleep == WEFT_AWAKE)
 		return BPF_RB_NO_WAKEUP;
-	if (!urgent && c->sleep == WEFT_NAP && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < wake_bytes)
+	if (!urgent && c->sleep == WEFT_NAP &&
+		bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < wake_bytes)
 		return BPF_RB_NO_WAKEUP;
 	c->sleep = WEFT_AWAKE;
 	return BPF_RB_FORCE_WAKEUP;

@@ -135,14 +135,14 @@ struct tcp_sock {
 #pragma clang attribute pop
 
 /* Kernel constants that no BTF carries. */
-#define AF_INET       2
-#define AF_INET6      10
-#define IPPROTO_TCP   6
-#define IPPROTO_MPTCP 262
-#define SOCK_STREAM   1
-#define SOCK_DONE_BIT (1ul << 1) /* enum sock_flags: the peer's FIN was received */
-#define S_IFMT        0170000
-#define S_IFSOCK      0140000
+#define AF_INET         2
+#define AF_INET6        10
+#define IPPROTO_TCP     6
+#define IPPROTO_MPTCP   262
+#define SOCK_STREAM     1
+#define SOCK_DONE_BIT   (1ul << 1) /* enum sock_flags: the peer's FIN was received */
+#define S_IFMT          0170000
+#define S_IFSOCK        0140000
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT    2
 #define TCP_FIN_WAIT1   4
@@ -150,10 +150,11 @@ struct tcp_sock {
 #define TCP_CLOSE_WAIT  8
 #define TCP_LAST_ACK    9
 #define TCP_LISTEN      10
-#define PSOCK_BIT     4ul /* SK_USER_DATA_PSOCK, 5.18; before, psocks set no bit that could be told apart */
-#define MSG_OOB       0x1
-#define MSG_PEEK      0x2
-#define MSG_TRUNC     0x20
-#define O_NONBLOCK    00004000
-#define PF_KTHREAD    0x00200000
-#define ENOSYS        38
+#define PSOCK_BIT                                                                                  \
+	4ul /* SK_USER_DATA_PSOCK, 5.18; before, psocks set no bit that could be told apart */
+#define MSG_OOB    0x1
+#define MSG_PEEK   0x2
+#define MSG_TRUNC  0x20
+#define O_NONBLOCK 00004000
+#define PF_KTHREAD 0x00200000
+#define ENOSYS     38

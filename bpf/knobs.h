@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Set by the agent between open and load; constants for the verifier, which removes dead branches. */
+/* Set by the agent between open and load; constants for the verifier, which removes dead branches.
+ */
 #pragma once
 #include "kernel.h"
 
-const volatile __u32 self_tgid;      /* weft itself: never traced */
-const volatile bool use_perf;        /* per-CPU perf buffers in place of the ring buffer */
-const volatile bool local_clients;   /* processes that connect to this very host are to be decided on */
-const volatile __u32 wake_bytes;     /* backlog that wakes a napping agent */
+const volatile __u32 self_tgid; /* weft itself: never traced */
+const volatile bool use_perf; /* per-CPU perf buffers in place of the ring buffer */
+const volatile bool
+	local_clients; /* processes that connect to this very host are to be decided on */
+const volatile __u32 wake_bytes; /* backlog that wakes a napping agent */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The life of sockets and processes: programs on BTF tracepoints, the same in every hook set. Included by
- * exactly one file of each object, since how a connection's state is found differs (conn.h).
+ * The life of sockets and processes: programs on BTF tracepoints, the same in every hook set.
+ * Included by exactly one file of each object, since how a connection's state is found differs
+ * (conn.h).
  */
 #pragma once
 #include "conn.h"
@@ -31,7 +32,8 @@ static __always_inline void conn_shut(void *ctx, struct sock *sk, struct conn *c
 
 	if (!(c->flags & CONN_OPENED) || conn_want(c) == WEFT_WANT_NOTHING)
 		return;
-	record_head(&shut.head, WEFT_RECORD_SHUT, dir == WEFT_SEND ? WEFT_SEND_BIT : 0, sizeof(shut));
+	record_head(
+		&shut.head, WEFT_RECORD_SHUT, dir == WEFT_SEND ? WEFT_SEND_BIT : 0, sizeof(shut));
 	shut.conn = c->id;
 	if (c->flags & CONN_UNNUMBERED) {
 		shut.head.flags |= WEFT_UNNUMBERED;
@@ -51,7 +53,7 @@ static __always_inline bool is_local(struct sock *sk)
 		__be32 to = BPF_CORE_READ(sk, __sk_common.skc_daddr);
 
 		return (to & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000) ||
-			to == BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		       to == BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
 	}
 
 	struct in6_addr to, from;
@@ -59,12 +61,13 @@ static __always_inline bool is_local(struct sock *sk)
 	BPF_CORE_READ_INTO(&to, sk, __sk_common.skc_v6_daddr);
 	BPF_CORE_READ_INTO(&from, sk, __sk_common.skc_v6_rcv_saddr);
 	return to.in6_u.u6_addr32[0] == from.in6_u.u6_addr32[0] &&
-		to.in6_u.u6_addr32[1] == from.in6_u.u6_addr32[1] &&
-		to.in6_u.u6_addr32[2] == from.in6_u.u6_addr32[2] &&
-		to.in6_u.u6_addr32[3] == from.in6_u.u6_addr32[3];
+	       to.in6_u.u6_addr32[1] == from.in6_u.u6_addr32[1] &&
+	       to.in6_u.u6_addr32[2] == from.in6_u.u6_addr32[2] &&
+	       to.in6_u.u6_addr32[3] == from.in6_u.u6_addr32[3];
 }
 
-static __always_inline void proc_undecided(void *ctx, struct task_struct *task, __u8 flags, const char *exe);
+static __always_inline void proc_undecided(
+	void *ctx, struct task_struct *task, __u8 flags, const char *exe);
 
 /* connect() runs in the caller's context; what follows may not. */
 static __always_inline void on_connect(void *ctx, struct sock *sk)
@@ -76,13 +79,15 @@ static __always_inline void on_connect(void *ctx, struct sock *sk)
 	if (tgid != self_tgid && !c && !tgid_traced(tgid)) {
 		if (!local_clients || !is_local(sk))
 			return;
-		proc_undecided(ctx, (struct task_struct *)bpf_get_current_task_btf(), WEFT_LOCAL_CLIENT, NULL);
+		proc_undecided(ctx, (struct task_struct *)bpf_get_current_task_btf(),
+			WEFT_LOCAL_CLIENT, NULL);
 	}
 	if (!c)
 		c = conn_make(sk);
 	if (!c) /* no room: its first call tries again, and counts */
 		return;
-	conn_start(c, sock_kind(sk), CONN_CLIENT | CONN_CONNECTING | (tgid == self_tgid ? CONN_SELF : 0));
+	conn_start(c, sock_kind(sk),
+		CONN_CLIENT | CONN_CONNECTING | (tgid == self_tgid ? CONN_SELF : 0));
 	c->connect_ns = bpf_ktime_get_ns();
 	c->connect_pid = tgid;
 	c->connect_tid = (__u32)id;
@@ -166,7 +171,8 @@ int BPF_PROG(sock_destroyed, struct sock *sk)
 	return 0;
 }
 
-static __always_inline void proc_undecided(void *ctx, struct task_struct *task, __u8 flags, const char *exe)
+static __always_inline void proc_undecided(
+	void *ctx, struct task_struct *task, __u8 flags, const char *exe)
 {
 	struct weft_proc p = {};
 	__u32 tgid = BPF_CORE_READ(task, tgid);
@@ -191,7 +197,8 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 {
 	__u32 tgid = BPF_CORE_READ(task, tgid);
 
-	proc_undecided(ctx, task, bpf_map_lookup_elem(&procs, &tgid) ? WEFT_EXEC | WEFT_FORKED : WEFT_EXEC,
+	proc_undecided(ctx, task,
+		bpf_map_lookup_elem(&procs, &tgid) ? WEFT_EXEC | WEFT_FORKED : WEFT_EXEC,
 		BPF_CORE_READ(bprm, filename));
 	return 0;
 }
@@ -230,7 +237,8 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 
 /* A process can be moved into a selected cgroup after it started. */
 SEC("tp_btf/cgroup_attach_task")
-int BPF_PROG(proc_moved, struct cgroup *dst, const char *path, struct task_struct *task, bool threadgroup)
+int BPF_PROG(proc_moved, struct cgroup *dst, const char *path, struct task_struct *task,
+	bool threadgroup)
 {
 	proc_undecided(ctx, task, 0, NULL);
 	return 0;

@@ -22,8 +22,9 @@ struct {
 	__type(value, int);
 } perf SEC(".maps");
 
-/* tgid -> enum weft_verdict. Absent: not traced. Written by the agent (its decisions), at fork (a child
- * of a traced process), at exec, listen and cgroup moves (undecided). Deleted at exit or by the agent. */
+/* tgid -> enum weft_verdict. Absent: not traced. Written by the agent (its decisions), at fork (a
+ * child of a traced process), at exec, listen and cgroup moves (undecided). Deleted at exit or by
+ * the agent. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096); /* resized before load */
@@ -60,8 +61,8 @@ struct {
 	__type(value, struct weft_want_slot);
 } wants SEC(".maps");
 
-/* Where a record is put together: index is a weft_direction, for a send and a receive can be interrupted by one
- * another on one CPU, but no program by itself. */
+/* Where a record is put together: index is a weft_direction, for a send and a receive can be
+ * interrupted by one another on one CPU, but no program by itself. */
 struct scratch {
 	struct weft_data data;
 	struct copied copied;
@@ -73,26 +74,26 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-/* What is known of a connection. Written here. Lives with its socket: as socket storage where programs get a
- * trusted socket, else by the socket's address, deleted at tcp_destroy_sock. */
+/* What is known of a connection. Written here. Lives with its socket: as socket storage where
+ * programs get a trusted socket, else by the socket's address, deleted at tcp_destroy_sock. */
 struct conn {
 	__u64 id;
 	__u64 connect_ns;
 	__u32 connect_pid, connect_tid;
-	__u32 moved[2];   /* unnumbered sockets: bytes so far, by direction */
-	__u32 left[2];    /* bytes still to copy in this turn */
-	__u32 error;      /* sk_err when the connection ended */
-	__u8 turn;        /* direction of the latest call + 1 */
-	__u8 flags;       /* CONN_* */
+	__u32 moved[2]; /* unnumbered sockets: bytes so far, by direction */
+	__u32 left[2]; /* bytes still to copy in this turn */
+	__u32 error; /* sk_err when the connection ended */
+	__u8 turn; /* direction of the latest call + 1 */
+	__u8 flags; /* CONN_* */
 };
 enum {
-	CONN_OPENED = 1u << 0,     /* the agent was told */
-	CONN_CLIENT = 1u << 1,     /* seen at connect */
+	CONN_OPENED = 1u << 0, /* the agent was told */
+	CONN_CLIENT = 1u << 1, /* seen at connect */
 	CONN_CONNECTING = 1u << 2, /* and not established yet */
 	CONN_UNNUMBERED = 1u << 3,
 	CONN_MPTCP = 1u << 4,
 	CONN_NONBLOCKING = 1u << 6, /* connect() did not wait */
-	CONN_SELF = 1u << 5,       /* weft's own: announced, so that its server's end can be left out */
+	CONN_SELF = 1u << 5, /* weft's own: announced, so that its server's end can be left out */
 };
 #ifdef WEFT_TRUSTED_SOCKS
 struct {

@@ -23,8 +23,8 @@ static __always_inline __u32 budget_take(struct conn *c, __u8 dir, __u32 n)
 }
 
 /* The call's place in the stream. */
-static __always_inline void moved_place(struct conn *c, struct sock *sk, enum sock_kind kind, __u8 dir, __u32 n,
-	struct weft_data *d)
+static __always_inline void moved_place(struct conn *c, struct sock *sk, enum sock_kind kind,
+	__u8 dir, __u32 n, struct weft_data *d)
 {
 	if (c->flags & CONN_UNNUMBERED || kind != SOCK_TCP) {
 		c->flags |= CONN_UNNUMBERED;
@@ -53,7 +53,8 @@ static __always_inline void moved_place(struct conn *c, struct sock *sk, enum so
 	c->moved[dir & 1] += n;
 }
 
-/* Called at the return of a call that moved n > 0 bytes. src is asked only when bytes are wanted. */
+/* Called at the return of a call that moved n > 0 bytes. src is asked only when bytes are wanted.
+ */
 static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, struct source *src,
 	struct conn *c, struct weft_counts *cnt, enum sock_kind kind)
 {
@@ -147,8 +148,10 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	return 0;
 }
 
-/* The connection's state, made at first sight if the current process is traced. NULL: counted, nothing more to do. */
-static __always_inline struct conn *moved_conn(struct sock *sk, struct weft_counts *cnt, enum sock_kind *ret_kind)
+/* The connection's state, made at first sight if the current process is traced. NULL: counted,
+ * nothing more to do. */
+static __always_inline struct conn *moved_conn(
+	struct sock *sk, struct weft_counts *cnt, enum sock_kind *ret_kind)
 {
 	struct conn *c = conn_find(sk);
 

@@ -6,24 +6,35 @@
 #if defined(__TARGET_ARCH_x86)
 
 struct pt_regs {
-	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs,
-		flags, sp, ss;
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip,
+		cs, flags, sp, ss;
 };
 #define REGS_NR(r)   ((int)(r)->orig_ax)
 #define REGS_ARG0(r) ((r)->di)
 #define REGS_ARG1(r) ((r)->si)
 #define REGS_ARG2(r) ((r)->dx)
 #define REGS_ARG3(r) ((r)->r10)
-/* The entry code puts -ENOSYS there until the call has returned. io_uring's task work runs after that,
- * with the registers of whatever call the thread made last. */
+/* The entry code puts -ENOSYS there until the call has returned. io_uring's task work runs after
+ * that, with the registers of whatever call the thread made last. */
 #define REGS_INSIDE(r) ((long)(r)->ax == -ENOSYS)
 #define TS_COMPAT      0x2
 #define TASK_COMPAT(t) (BPF_CORE_READ(t, thread_info.status) & TS_COMPAT)
 
 enum {
-	NR_READ = 0, NR_WRITE = 1, NR_READV = 19, NR_WRITEV = 20, NR_SENDFILE = 40, NR_SENDTO = 44,
-	NR_RECVFROM = 45, NR_SENDMSG = 46, NR_RECVMSG = 47, NR_SPLICE = 275, NR_RECVMMSG = 299,
-	NR_SENDMMSG = 307, NR_PREADV2 = 327, NR_PWRITEV2 = 328,
+	NR_READ = 0,
+	NR_WRITE = 1,
+	NR_READV = 19,
+	NR_WRITEV = 20,
+	NR_SENDFILE = 40,
+	NR_SENDTO = 44,
+	NR_RECVFROM = 45,
+	NR_SENDMSG = 46,
+	NR_RECVMSG = 47,
+	NR_SPLICE = 275,
+	NR_RECVMMSG = 299,
+	NR_SENDMMSG = 307,
+	NR_PREADV2 = 327,
+	NR_PWRITEV2 = 328,
 };
 
 #elif defined(__TARGET_ARCH_arm64)
@@ -45,9 +56,20 @@ struct pt_regs {
 #define TASK_COMPAT(t) (BPF_CORE_READ(t, thread_info.flags) & (1ul << TIF_32BIT))
 
 enum {
-	NR_READ = 63, NR_WRITE = 64, NR_READV = 65, NR_WRITEV = 66, NR_SENDFILE = 71, NR_SENDTO = 206,
-	NR_RECVFROM = 207, NR_SENDMSG = 211, NR_RECVMSG = 212, NR_SPLICE = 76, NR_RECVMMSG = 243,
-	NR_SENDMMSG = 269, NR_PREADV2 = 286, NR_PWRITEV2 = 287,
+	NR_READ = 63,
+	NR_WRITE = 64,
+	NR_READV = 65,
+	NR_WRITEV = 66,
+	NR_SENDFILE = 71,
+	NR_SENDTO = 206,
+	NR_RECVFROM = 207,
+	NR_SENDMSG = 211,
+	NR_RECVMSG = 212,
+	NR_SPLICE = 76,
+	NR_RECVMMSG = 243,
+	NR_SENDMMSG = 269,
+	NR_PREADV2 = 286,
+	NR_PWRITEV2 = 287,
 };
 
 #else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The sock hook set: the tracepoints sock_send_length and sock_recv_length (Linux 6.3), which fire for socket
- * calls only and give the socket. The bytes come from the arguments of the system call that the task is in,
- * if it is surely the call at hand.
+ * The sock hook set: the tracepoints sock_send_length and sock_recv_length (Linux 6.3), which fire
+ * for socket calls only and give the socket. The bytes come from the arguments of the system call
+ * that the task is in, if it is surely the call at hand.
  */
 #define WEFT_TRUSTED_SOCKS
 #include "life.h"
@@ -25,7 +25,6 @@ static __always_inline bool fd_is(struct task_struct *task, __u64 fd, struct soc
 	socket = BPF_CORE_READ(file, private_data);
 	return BPF_CORE_READ(socket, sk) == sk;
 }
-
 
 static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, struct source *src)
 {
@@ -99,8 +98,8 @@ static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, st
 		else if (sends)
 			source_msghdr(src, REGS_ARG1(&r));
 		return;
-	/* Each message fires once, and nothing says which one it is: a signal can end the batch early and
-	 * silently, so counting is not safe. A batch of one is. */
+	/* Each message fires once, and nothing says which one it is: a signal can end the batch
+	 * early and silently, so counting is not safe. A batch of one is. */
 	case NR_RECVMMSG:
 	case NR_SENDMMSG:
 		if (sends != (REGS_NR(&r) == NR_SENDMMSG))

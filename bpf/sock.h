@@ -8,9 +8,9 @@
 
 enum sock_kind {
 	SOCK_OTHER,
-	SOCK_TCP,        /* sequence numbers follow the bytes */
+	SOCK_TCP, /* sequence numbers follow the bytes */
 	SOCK_UNNUMBERED, /* they do not: kTLS, sockmap */
-	SOCK_MPTCP,      /* not even a tcp_sock */
+	SOCK_MPTCP, /* not even a tcp_sock */
 };
 
 static __always_inline enum sock_kind sock_kind(struct sock *sk)
@@ -26,7 +26,7 @@ static __always_inline enum sock_kind sock_kind(struct sock *sk)
 	if (protocol != IPPROTO_TCP || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
 		return SOCK_OTHER;
 	if (BPF_CORE_READ((struct tcp_sock *)sk, inet_conn.icsk_ulp_ops) ||
-	    ((unsigned long)BPF_CORE_READ(sk, sk_user_data) & PSOCK_BIT))
+		((unsigned long)BPF_CORE_READ(sk, sk_user_data) & PSOCK_BIT))
 		return SOCK_UNNUMBERED;
 	return SOCK_TCP;
 }
@@ -62,7 +62,8 @@ static __always_inline __u32 sock_received(struct tcp_sock *tp)
 {
 	__u32 copied = BPF_CORE_READ(tp, copied_seq);
 
-	if ((BPF_CORE_READ((struct sock *)tp, __sk_common.skc_flags) & SOCK_DONE_BIT) && copied == BPF_CORE_READ(tp, rcv_nxt))
+	if ((BPF_CORE_READ((struct sock *)tp, __sk_common.skc_flags) & SOCK_DONE_BIT) &&
+		copied == BPF_CORE_READ(tp, rcv_nxt))
 		copied--;
 	return copied;
 }
@@ -77,8 +78,8 @@ static __always_inline bool sock_nonblocking(struct sock *sk)
 	return BPF_CORE_READ(sk, sk_socket, file, f_flags) & O_NONBLOCK;
 }
 
-/* How the process waits for the socket: WEFT_POLLED if an epoll watches it, as every event loop's does, and
- * WEFT_NONBLOCKING. Where that can't be told (before 5.11): both. */
+/* How the process waits for the socket: WEFT_POLLED if an epoll watches it, as every event loop's
+ * does, and WEFT_NONBLOCKING. Where that can't be told (before 5.11): both. */
 static __always_inline __u8 sock_waits(struct sock *sk)
 {
 	struct file *file = BPF_CORE_READ(sk, sk_socket, file);

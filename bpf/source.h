@@ -6,7 +6,7 @@
 #include "weft/budget.h"
 
 #define SOURCE_CHUNK 4096 /* most bytes copied at once behind the first piece */
-#define SOURCE_IOVS  24   /* pieces looked at */
+#define SOURCE_IOVS  24 /* pieces looked at */
 
 struct user_iovec {
 	__u64 base;
@@ -21,9 +21,9 @@ struct user_msghdr64 {
 };
 
 struct source {
-	__u64 ptr;   /* buffer, or array of struct iovec */
+	__u64 ptr; /* buffer, or array of struct iovec */
 	__u32 count; /* 0: ptr is the buffer; else the length of the array */
-	__u8 why;    /* enum weft_no_copy: set if there is nothing to copy from */
+	__u8 why; /* enum weft_no_copy: set if there is nothing to copy from */
 };
 
 static __always_inline void source_none(struct source *src, __u8 why)
@@ -60,10 +60,10 @@ static __always_inline void source_msghdr(struct source *src, __u64 ptr)
 
 /* Where a copy of an array of pieces has got to. */
 struct cursor {
-	__u64 iov;   /* current piece's struct iovec */
+	__u64 iov; /* current piece's struct iovec */
 	__u64 count; /* pieces left, the current one included */
-	__u64 used;  /* bytes of the current piece that were copied */
-	__u64 off;   /* bytes copied so far */
+	__u64 used; /* bytes of the current piece that were copied */
+	__u64 off; /* bytes copied so far */
 	__u64 want;
 };
 
@@ -106,8 +106,8 @@ __noinline int source_step(struct cursor *c, struct copied *to)
 	return 0;
 }
 
-/* Copies the call's first want bytes. Gives the number copied: less if the array has too many pieces, or memory
- * can't be read. */
+/* Copies the call's first want bytes. Gives the number copied: less if the array has too many
+ * pieces, or memory can't be read. */
 static __always_inline __u32 source_copy(const struct source *src, struct copied *to, __u64 want)
 {
 	struct cursor c = {.iov = src->ptr, .count = src->count};
@@ -127,8 +127,8 @@ static __always_inline __u32 source_copy(const struct source *src, struct copied
 	return c.off > WEFT_CAPTURE_BYTES ? 0 : c.off;
 }
 
-/* Finds the piece in which a call's n-th byte lies, in a cursor as above: used = its bytes up to there.
- * Nonzero: the search is over. */
+/* Finds the piece in which a call's n-th byte lies, in a cursor as above: used = its bytes up to
+ * there. Nonzero: the search is over. */
 __noinline int source_seek(struct cursor *c)
 {
 	struct user_iovec iov;
@@ -146,8 +146,8 @@ __noinline int source_seek(struct cursor *c)
 	return 0;
 }
 
-/* The end of a call that moved n bytes: at most WEFT_TAIL_BYTES, and only what lies in the last piece. Gives
- * the number copied. */
+/* The end of a call that moved n bytes: at most WEFT_TAIL_BYTES, and only what lies in the last
+ * piece. Gives the number copied. */
 static __always_inline __u32 source_tail(const struct source *src, struct copied *to, __u32 n)
 {
 	__u64 end = src->ptr + n;

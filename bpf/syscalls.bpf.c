@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The syscalls hook set: return tracepoints of the system calls that move bytes on sockets (Linux 5.15). The
- * socket is found from the descriptor, the bytes from the arguments: both are still those of this very call.
+ * The syscalls hook set: return tracepoints of the system calls that move bytes on sockets
+ * (Linux 5.15). The socket is found from the descriptor, the bytes from the arguments: both are
+ * still those of this very call.
  */
 #include "life.h"
 #include "moved.h"
@@ -48,7 +49,8 @@ static __always_inline struct task_struct *traced_task(struct sys_exit *ctx)
 
 static __always_inline bool task_regs(struct task_struct *task, struct pt_regs *ret_regs)
 {
-	return !bpf_probe_read_kernel(ret_regs, sizeof(*ret_regs), (void *)bpf_task_pt_regs((void *)task));
+	return !bpf_probe_read_kernel(
+		ret_regs, sizeof(*ret_regs), (void *)bpf_task_pt_regs((void *)task));
 }
 
 static __always_inline int record_call(void *ctx, struct task_struct *task, struct call *call)
@@ -122,10 +124,11 @@ static __always_inline int on_msghdr(struct sys_exit *ctx, __u8 dir)
 	return record_call(ctx, task, &call);
 }
 
-#define BATCH_MAX 64 /* messages of a batch that are summed up; a longer one's rest shows as a gap */
+#define BATCH_MAX                                                                                  \
+	64 /* messages of a batch that are summed up; a longer one's rest shows as a gap */
 
-/* arg0 = fd, arg1 = struct mmsghdr[], arg3 = flags; returns messages. Only a batch of one is copied: the bytes
- * of several messages lie in as many arrays. */
+/* arg0 = fd, arg1 = struct mmsghdr[], arg3 = flags; returns messages. Only a batch of one is
+ * copied: the bytes of several messages lie in as many arrays. */
 static __always_inline int on_batch(struct sys_exit *ctx, __u8 dir)
 {
 	struct task_struct *task = traced_task(ctx);
@@ -146,7 +149,7 @@ static __always_inline int on_batch(struct sys_exit *ctx, __u8 dir)
 	for (int i = 0; i < BATCH_MAX && i < ctx->ret; i++) {
 		if (bpf_probe_read_user(&len, sizeof(len),
 			    (void *)(REGS_ARG1(&r) + i * sizeof(struct user_mmsghdr) +
-				    offsetof(struct user_mmsghdr, len))))
+				     offsetof(struct user_mmsghdr, len))))
 			break;
 		call.n += len;
 	}

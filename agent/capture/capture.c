@@ -48,8 +48,9 @@ static bool record_valid(const struct weft_record *rec, size_t size)
 	switch (rec->type) {
 	case WEFT_RECORD_DATA:
 		return rec->size >= sizeof(*data) && rec->size == sizeof(*data) + data->caught &&
-			data->caught <= data->len &&
-			(data->off == WEFT_OFF_TAIL || (uint64_t)data->off + data->caught <= data->len);
+		       data->caught <= data->len &&
+		       (data->off == WEFT_OFF_TAIL ||
+			       (uint64_t)data->off + data->caught <= data->len);
 	case WEFT_RECORD_OPEN:
 	case WEFT_RECORD_LISTEN:
 		return rec->size == sizeof(struct weft_open);
@@ -116,8 +117,8 @@ static int attach_all(struct capture *c, char ret_why[static 256])
 		if (!link) {
 			int err = -errno;
 
-			snprintf(ret_why, 256, "cannot attach %s: %s", bpf_program__section_name(prog),
-				strerror(-err));
+			snprintf(ret_why, 256, "cannot attach %s: %s",
+				bpf_program__section_name(prog), strerror(-err));
 			return err;
 		}
 		c->links[c->link_count++] = link;
@@ -138,7 +139,8 @@ static int set_up(struct capture *c, const struct capture_options *options, bool
 	int err = c->set->open(&knobs, &c->skeleton, &c->object);
 
 	if (err) {
-		snprintf(ret_why, 256, "cannot open the %s programs: %s", c->set->name, strerror(-err));
+		snprintf(ret_why, 256, "cannot open the %s programs: %s", c->set->name,
+			strerror(-err));
 		return err;
 	}
 	err = map_resize(c, "procs", options->max_processes);
@@ -151,7 +153,8 @@ static int set_up(struct capture *c, const struct capture_options *options, bool
 	if (!err)
 		err = bpf_object__load(c->object);
 	if (err) {
-		snprintf(ret_why, 256, "the kernel refused the %s programs: %s", c->set->name, strerror(-err));
+		snprintf(ret_why, 256, "the kernel refused the %s programs: %s", c->set->name,
+			strerror(-err));
 		return err;
 	}
 	c->procs_fd = map_fd(c, "procs");
@@ -162,9 +165,11 @@ static int set_up(struct capture *c, const struct capture_options *options, bool
 		snprintf(ret_why, 256, "cannot map the control tables: %s", strerror(errno));
 		return -errno;
 	}
-	err = c->reader_ops->open(map_fd(c, perf ? "perf" : "ring"), options->ring_bytes, on_record, c, &c->reader);
+	err = c->reader_ops->open(
+		map_fd(c, perf ? "perf" : "ring"), options->ring_bytes, on_record, c, &c->reader);
 	if (err) {
-		snprintf(ret_why, 256, "cannot read the %s buffer: %s", perf ? "perf" : "ring", strerror(-err));
+		snprintf(ret_why, 256, "cannot read the %s buffer: %s", perf ? "perf" : "ring",
+			strerror(-err));
 		return err;
 	}
 	return attach_all(c, ret_why);
@@ -229,7 +234,8 @@ void capture_wait(struct capture *c, bool idle, int timeout_ms, const sigset_t *
 	/* a record that came just before saw us awake, and woke nobody */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!idle || !c->reader_ops->used(c->reader))
-		epoll_pwait(c->reader_ops->epoll_fd(c->reader), events, ARRAY_SIZE(events), timeout_ms, sigmask);
+		epoll_pwait(c->reader_ops->epoll_fd(c->reader), events, ARRAY_SIZE(events),
+			timeout_ms, sigmask);
 	c->control->sleep = WEFT_AWAKE;
 }
 
@@ -262,7 +268,8 @@ void capture_want(struct capture *c, uint64_t conn, enum weft_want want)
 	slot->tag = conn;
 }
 
-void capture_counts(const struct capture *c, uint64_t ret_counts[static WEFT_COUNT_MAX], uint64_t *ret_missed)
+void capture_counts(
+	const struct capture *c, uint64_t ret_counts[static WEFT_COUNT_MAX], uint64_t *ret_missed)
 {
 	_free_ uint64_t *v = calloc((size_t)c->cpus, WEFT_COUNT_MAX * sizeof(*v));
 	struct bpf_program *prog;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel side from the agent's view: loads and attaches a hook set, reads its records, and tells it
- * which processes are traced and how much of each connection is wanted. One thread, but for
- * capture_counts and capture_ring_used, which any thread may call.
+ * The kernel side from the agent's view: loads and attaches a hook set, reads its records, and
+ * tells it which processes are traced and how much of each connection is wanted. One thread, but
+ * for capture_counts and capture_ring_used, which any thread may call.
  */
 #pragma once
 #include "capture/options.h"
@@ -19,8 +19,8 @@ struct capture;
  * inside were checked against it. */
 typedef void (*capture_handler)(void *ctx, const struct weft_record *record, size_t size);
 
-/* hooks: SOCK or SYSCALLS. local_clients: processes that connect to this host are to be decided on too.
- * 0, or -errno and in ret_why a sentence for the log. */
+/* hooks: SOCK or SYSCALLS. local_clients: processes that connect to this host are to be decided on
+ * too. 0, or -errno and in ret_why a sentence for the log. */
 int capture_open(const struct capture_options *options, enum hooks hooks, bool local_clients,
 	capture_handler handler, void *ctx, struct capture **ret_capture, char ret_why[static 256]);
 void capture_close(struct capture *capture); /* takes NULL */
@@ -28,12 +28,13 @@ void capture_close(struct capture *capture); /* takes NULL */
 /* Takes the programs off their hooks; what they recorded can still be read. */
 void capture_detach(struct capture *capture);
 
-/* Gives every record there is to the handler; all: perf also those it would hold back for order. The number of
- * records, or -errno. */
+/* Gives every record there is to the handler; all: perf also those it would hold back for order.
+ * The number of records, or -errno. */
 int capture_read(struct capture *capture, bool all);
 
-/* Waits until records are worth reading, a signal comes (by sigmask), or timeout_ms has passed. idle: nothing has
- * happened for a while, so that the first record shall wake us; else only a backlog does. */
+/* Waits until records are worth reading, a signal comes (by sigmask), or timeout_ms has passed.
+ * idle: nothing has happened for a while, so that the first record shall wake us; else only a
+ * backlog does. */
 void capture_wait(struct capture *capture, bool idle, int timeout_ms, const sigset_t *sigmask);
 
 /* Malformed records dropped by capture_read. */

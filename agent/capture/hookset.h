@@ -19,7 +19,8 @@ struct hookset {
 	const char *name;
 	bool conns_by_address; /* the table of connections has a size to set */
 	/* Opens the object and sets the knobs. *ret_skeleton owns *ret_object. 0 or -errno. */
-	int (*open)(const struct hookset_knobs *knobs, void **ret_skeleton, struct bpf_object **ret_object);
+	int (*open)(const struct hookset_knobs *knobs, void **ret_skeleton,
+		struct bpf_object **ret_object);
 	void (*close)(void *skeleton); /* takes NULL */
 };
 

@@ -5,7 +5,8 @@
 
 #include <errno.h>
 
-static int sock_open(const struct hookset_knobs *knobs, void **ret_skeleton, struct bpf_object **ret_object)
+static int sock_open(
+	const struct hookset_knobs *knobs, void **ret_skeleton, struct bpf_object **ret_object)
 {
 	struct sock_bpf *skel = sock_bpf__open();
 

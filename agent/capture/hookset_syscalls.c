@@ -5,7 +5,8 @@
 
 #include <errno.h>
 
-static int syscalls_open(const struct hookset_knobs *knobs, void **ret_skeleton, struct bpf_object **ret_object)
+static int syscalls_open(
+	const struct hookset_knobs *knobs, void **ret_skeleton, struct bpf_object **ret_object)
 {
 	struct syscalls_bpf *skel = syscalls_bpf__open();
 

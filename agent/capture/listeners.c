@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 struct listeners {
-	struct table ports;  /* netns << 16 | port */
-	struct table netns;  /* those read already */
+	struct table ports; /* netns << 16 | port */
+	struct table netns; /* those read already */
 	uint32_t learning;
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ports that are listened on, by network namespace: they tell the role of a connection that is older than
- * weft. A port stays known after its listener closed, for its connections live on. */
+/* The ports that are listened on, by network namespace: they tell the role of a connection that is
+ * older than weft. A port stays known after its listener closed, for its connections live on. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,8 +7,8 @@
 enum hooks { HOOKS_AUTO, HOOKS_SOCK, HOOKS_SYSCALLS };
 enum transport { TRANSPORT_RINGBUF, TRANSPORT_PERF };
 
-/* What is traced. A process is traced if an include rule matches (or there is none and it listens on
- * TCP, or is a client of such a process on this host) and no exclude rule does. */
+/* What is traced. A process is traced if an include rule matches (or there is none and it listens
+ * on TCP, or is a client of such a process on this host) and no exclude rule does. */
 enum rule_kind { RULE_EXE, RULE_PID, RULE_PORT, RULE_CGROUP };
 
 #define RULE_TEXT 256
@@ -17,10 +17,10 @@ enum rule_kind { RULE_EXE, RULE_PID, RULE_PORT, RULE_CGROUP };
 struct rule {
 	bool exclude;
 	enum rule_kind kind;
-	uint32_t number;      /* PID, PORT */
-	char text[RULE_TEXT]; /* EXE: glob over the executable's path, or over its base name if it has no
-				 slash; CGROUP: glob over the v2 path from the mount point, "/a/b"; also
-				 matches all below it */
+	uint32_t number; /* PID, PORT */
+	char text[RULE_TEXT]; /* EXE: glob over the executable's path, or over its base name if it
+				 has no slash; CGROUP: glob over the v2 path from the mount point,
+				 "/a/b"; also matches all below it */
 };
 
 struct rules {
@@ -31,8 +31,8 @@ struct rules {
 struct capture_options {
 	enum hooks hooks;
 	enum transport transport;
-	unsigned ring_bytes;      /* of the ring buffer, or of each CPU's perf buffer: a power of two */
+	unsigned ring_bytes; /* of the ring buffer, or of each CPU's perf buffer: a power of two */
 	unsigned max_connections; /* known to the kernel and to the agent */
 	unsigned max_processes;
-	struct rules rules;       /* reloadable */
+	struct rules rules; /* reloadable */
 };

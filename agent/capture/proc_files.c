@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PATH_BYTES  512
+#define PATH_BYTES   512
 #define CGROUP_DEPTH 16
 
 static void cleanup_closedir(DIR **dir)
@@ -70,7 +70,8 @@ static bool cgroup_search(char *path, size_t root, unsigned depth, uint64_t id)
 
 		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
 			continue;
-		if (snprintf(path + len, PATH_BYTES - len, "/%s", entry->d_name) >= (int)(PATH_BYTES - len))
+		if (snprintf(path + len, PATH_BYTES - len, "/%s", entry->d_name) >=
+			(int)(PATH_BYTES - len))
 			continue;
 		if (stat(path, &st) == 0 && st.st_ino == id)
 			return true;
@@ -151,7 +152,7 @@ static bool loopback_text(const char *addr)
 	if (len == 8)
 		return strcmp(addr + 6, "7F") == 0;
 	return strcmp(addr, "00000000000000000000000001000000") == 0 ||
-		(strncmp(addr, "0000000000000000FFFF0000", 24) == 0 && strcmp(addr + 30, "7F") == 0);
+	       (strncmp(addr, "0000000000000000FFFF0000", 24) == 0 && strcmp(addr + 30, "7F") == 0);
 }
 
 static void tcp_file(const char *path, tcp_row_fn fn, void *ctx)
@@ -165,15 +166,17 @@ static void tcp_file(const char *path, tcp_row_fn fn, void *ctx)
 		unsigned long long inode;
 		struct tcp_row row;
 
-		if (sscanf(line, " %*[^:]: %39[0-9A-F]:%x %39[0-9A-F]:%x %x %*s %*s %*s %*s %*s %llu", local,
-			    &local_port, remote, &remote_port, &state, &inode) != 6)
+		if (sscanf(line,
+			    " %*[^:]: %39[0-9A-F]:%x %39[0-9A-F]:%x %x %*s %*s %*s %*s %*s %llu",
+			    local, &local_port, remote, &remote_port, &state, &inode) != 6)
 			continue;
 		row = (struct tcp_row){
 			.inode = inode,
 			.local_port = (uint16_t)local_port,
 			.remote_port = (uint16_t)remote_port,
 			.listens = state == 10,
-			.local = state == 1 && (loopback_text(remote) || strcmp(local, remote) == 0),
+			.local =
+				state == 1 && (loopback_text(remote) || strcmp(local, remote) == 0),
 		};
 		fn(ctx, &row);
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What /proc and the cgroup file system say. Nothing here fails hard: a process can be gone at any time. */
+/* What /proc and the cgroup file system say. Nothing here fails hard: a process can be gone at any
+ * time. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -21,7 +21,7 @@ struct scan {
 struct procs {
 	struct table by_pid; /* index into v */
 	struct proc *v;
-	uint32_t *free;      /* indexes not in use */
+	uint32_t *free; /* indexes not in use */
 	unsigned free_count;
 	unsigned capacity;
 	unsigned clock_hand; /* where the search for one to forget goes on */
@@ -34,8 +34,9 @@ struct procs {
 	_Atomic uint64_t seen, traced, evicted;
 };
 
-int procs_new(unsigned capacity, const struct rules *rules, struct capture *capture, struct listeners *listeners,
-	const struct procs_ops *ops, void *ctx, struct procs **ret_procs)
+int procs_new(unsigned capacity, const struct rules *rules, struct capture *capture,
+	struct listeners *listeners, const struct procs_ops *ops, void *ctx,
+	struct procs **ret_procs)
 {
 	struct procs *p = calloc(1, sizeof(*p));
 
@@ -155,9 +156,11 @@ static void decide(struct procs *p, struct proc *proc)
 	bool traced = wanted(p, proc);
 
 	if (traced && !proc->described) {
-		listeners_learn(p->listeners, proc->pid);
+		/* at once: a server that gives itself a title soon overwrites its environment with
+		 * it */
 		p->ops->described(p->ctx, proc);
 		proc->described = true;
+		listeners_learn(p->listeners, proc->pid);
 	}
 	if (traced && !proc->traced)
 		p->traced++;
@@ -195,8 +198,8 @@ static bool is_traced(const struct procs *p, uint32_t pid)
 	return proc && proc->traced;
 }
 
-/* A child is its parent until it executes something else. Servers that rename their workers destroy the
- * environment that tells what they are, so it is not read again. */
+/* A child is its parent until it executes something else. Servers that rename their workers destroy
+ * the environment that tells what they are, so it is not read again. */
 static void inherit(struct proc *proc, const struct proc *parent)
 {
 	proc->inherited = true;
@@ -279,7 +282,8 @@ static void scan_row(void *ctx, const struct tcp_row *row)
 	struct procs *p = ctx;
 
 	if (row->inode && (row->listens || row->local))
-		table_put(&p->scan->sockets, row->inode, (uint32_t)row->local_port << 1 | row->listens);
+		table_put(&p->scan->sockets, row->inode,
+			(uint32_t)row->local_port << 1 | row->listens);
 }
 
 static void scan_namespaces(void *ctx, uint32_t pid)
@@ -287,8 +291,8 @@ static void scan_namespaces(void *ctx, uint32_t pid)
 	struct procs *p = ctx;
 	uint32_t netns = proc_netns(pid);
 
-	/* inode numbers of namespaces and of sockets differ in kind, not in the table: keys of namespaces
-	 * carry a bit that no inode has */
+	/* inode numbers of namespaces and of sockets differ in kind, not in the table: keys of
+	 * namespaces carry a bit that no inode has */
 	if (!netns || table_find(&p->scan->sockets, 1ull << 63 | netns) != TABLE_NONE)
 		return;
 	table_put(&p->scan->sockets, 1ull << 63 | netns, 0);
@@ -334,7 +338,8 @@ static void scan_process(void *ctx, uint32_t pid)
 		proc_sockets(pid, scan_socket, p);
 	proc = find(p, pid);
 	if (!proc) {
-		/* most processes of a host are of no interest: decided on without a place in the table */
+		/* most processes of a host are of no interest: decided on without a place in the
+		 * table */
 		look(&seen);
 		seen.inherited = is_traced(p, proc_parent(pid));
 		if (!wanted(p, &seen))
@@ -345,8 +350,8 @@ static void scan_process(void *ctx, uint32_t pid)
 		*proc = seen;
 	}
 	look(proc);
-	/* parents have lower numbers, and so were decided on before; what a former rule brought in does
-	 * not keep its children in */
+	/* parents have lower numbers, and so were decided on before; what a former rule brought in
+	 * does not keep its children in */
 	proc->inherited = is_traced(p, proc_parent(pid));
 	decide(p, proc);
 }
@@ -355,6 +360,9 @@ void procs_scan(struct procs *p)
 {
 	struct scan scan = {0};
 
+	/* thousands of sockets take milliseconds: better now than when a process is being decided
+	 * on */
+	listeners_learn(p->listeners, (uint32_t)getpid());
 	if (by_ports(p->rules)) {
 		if (table_init(&scan.sockets, SCAN_SOCKETS))
 			return;

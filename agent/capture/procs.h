@@ -13,9 +13,9 @@ struct procs;
 struct proc {
 	uint32_t pid;
 	bool traced;
-	bool inherited;    /* its parent was traced */
+	bool inherited; /* its parent was traced */
 	bool local_client; /* connected to this host */
-	bool described;    /* resource is set */
+	bool described; /* resource is set */
 	uint8_t port_count;
 	uint16_t ports[PROC_PORTS]; /* it listens on */
 	uint32_t resource; /* set by `described` */
@@ -30,8 +30,9 @@ struct procs_ops {
 };
 
 /* rules is borrowed and may change, see procs_reload. */
-int procs_new(unsigned capacity, const struct rules *rules, struct capture *capture, struct listeners *listeners,
-	const struct procs_ops *ops, void *ctx, struct procs **ret_procs);
+int procs_new(unsigned capacity, const struct rules *rules, struct capture *capture,
+	struct listeners *listeners, const struct procs_ops *ops, void *ctx,
+	struct procs **ret_procs);
 void procs_free(struct procs *procs);
 
 /* Decides on every process there is: at start, and again whenever rules changed. */

@@ -10,7 +10,8 @@ struct reader;
 typedef void (*reader_handler)(void *ctx, const void *record, size_t size);
 
 struct reader_ops {
-	int (*open)(int map_fd, unsigned bytes, reader_handler handler, void *ctx, struct reader **ret_reader);
+	int (*open)(int map_fd, unsigned bytes, reader_handler handler, void *ctx,
+		struct reader **ret_reader);
 	void (*close)(struct reader *reader);
 	/* Hands over what is there, in time order as far as it can be known; all: to the last one.
 	 * The number of records or -errno. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One perf buffer a CPU. Records of different CPUs are put in order by their times: what is newer than the
- * beginning of a read, less a margin for records still being written, waits for the next read.
+ * One perf buffer a CPU. Records of different CPUs are put in order by their times: what is newer
+ * than the beginning of a read, less a margin for records still being written, waits for the next
+ * read.
  */
 #include "capture/reader.h"
 
@@ -13,10 +14,10 @@
 #include <errno.h>
 #include <linux/perf_event.h>
 
-#define ARENA_BYTES  (1u << 20)
-#define ARENA_SLOTS  8192u
-#define WAKE_BYTES   (64u * 1024) /* more in one CPU's buffer wakes us before the next look */
-#define MARGIN_NS    (200u * 1000) /* from a record's time to its commit */
+#define ARENA_BYTES (1u << 20)
+#define ARENA_SLOTS 8192u
+#define WAKE_BYTES  (64u * 1024) /* more in one CPU's buffer wakes us before the next look */
+#define MARGIN_NS   (200u * 1000) /* from a record's time to its commit */
 
 struct slot {
 	uint64_t time_ns;
@@ -125,7 +126,8 @@ static enum bpf_perf_event_ret on_event(void *ctx, int cpu, struct perf_event_he
 	return LIBBPF_PERF_EVENT_CONT;
 }
 
-static int perf_open(int map_fd, unsigned bytes, reader_handler handler, void *ctx, struct reader **ret_reader)
+static int perf_open(
+	int map_fd, unsigned bytes, reader_handler handler, void *ctx, struct reader **ret_reader)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The BPF ring buffer. Mapped by ourselves: libbpf maps the data twice, one behind the other, so that no record
- * is ever in two parts, and every page of it then counts twice in our resident memory. Here the rare record
- * across the end is put together in a buffer. The format is the kernel's user-space contract
- * (Documentation/bpf/ringbuf.rst).
+ * The BPF ring buffer. Mapped by ourselves: libbpf maps the data twice, one behind the other, so
+ * that no record is ever in two parts, and every page of it then counts twice in our resident
+ * memory. Here the rare record across the end is put together in a buffer. The format is the
+ * kernel's user-space contract (Documentation/bpf/ringbuf.rst).
  */
 #include "capture/reader.h"
 
@@ -24,8 +24,9 @@
 struct reader {
 	reader_handler handler;
 	void *ctx;
-	_Atomic unsigned long *consumer;       /* a page of its own, written by us */
-	const _Atomic unsigned long *producer; /* then a page that the kernel writes, then the data */
+	_Atomic unsigned long *consumer; /* a page of its own, written by us */
+	const _Atomic unsigned long
+		*producer; /* then a page that the kernel writes, then the data */
 	const char *data;
 	size_t mask, mapped;
 	int epoll_fd;
@@ -72,7 +73,8 @@ static int ringbuf_map(struct reader *r, int map_fd, unsigned bytes)
 	return 0;
 }
 
-static int ringbuf_open(int map_fd, unsigned bytes, reader_handler handler, void *ctx, struct reader **ret_reader)
+static int ringbuf_open(
+	int map_fd, unsigned bytes, reader_handler handler, void *ctx, struct reader **ret_reader)
 {
 	struct reader *r = calloc(1, sizeof(*r));
 	int err;
@@ -111,7 +113,8 @@ static int ringbuf_read(struct reader *r, bool all)
 
 	(void)all; /* one ring: the order is the kernel's */
 	while (at < end) {
-		const _Atomic uint32_t *header = (const _Atomic uint32_t *)(r->data + (at & r->mask));
+		const _Atomic uint32_t *header =
+			(const _Atomic uint32_t *)(r->data + (at & r->mask));
 		uint32_t word = atomic_load_explicit(header, memory_order_acquire);
 		uint32_t len = word & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
 
@@ -135,7 +138,7 @@ static int ringbuf_epoll_fd(const struct reader *r)
 static uint64_t ringbuf_used(const struct reader *r)
 {
 	return atomic_load_explicit(r->producer, memory_order_acquire) -
-		atomic_load_explicit(r->consumer, memory_order_acquire);
+	       atomic_load_explicit(r->consumer, memory_order_acquire);
 }
 
 const struct reader_ops READER_RINGBUF = {

@@ -10,9 +10,9 @@
 
 #include <errno.h>
 
-#define BLOCKS        256 /* for bytes that must be kept: heads that come in pieces */
-#define TRIES_MAX     16  /* calls looked at before a connection counts as not understood */
-#define WAITING_MAX   256 /* connections with something held back that are looked after each tick */
+#define BLOCKS      256 /* for bytes that must be kept: heads that come in pieces */
+#define TRIES_MAX   16 /* calls looked at before a connection counts as not understood */
+#define WAITING_MAX 256 /* connections with something held back that are looked after each tick */
 
 struct conn {
 	uint64_t id;
@@ -24,21 +24,21 @@ struct conn {
 	uint64_t connect_ns, connect_evidence;
 	uint64_t received_ns; /* time of the latest receive */
 	uint32_t connect_pid, connect_tid;
-	uint32_t pid;      /* of the latest record */
-	uint32_t other;    /* of the latest record */
-	uint32_t epoch;    /* of the selection that pid was checked against */
+	uint32_t pid; /* of the latest record */
+	uint32_t other; /* of the latest record */
+	uint32_t epoch; /* of the selection that pid was checked against */
 	enum role role;
 	uint8_t tries;
 	bool numbered;
 	bool polled, nonblocking; /* at the latest record with bytes */
-	bool given_up;     /* not understood, or a tunnel: no more bytes wanted */
-	bool unselected;   /* nor, for now, of this one */
-	bool own;          /* weft's */
-	bool selected;     /* pid was traced at epoch */
+	bool given_up; /* not understood, or a tunnel: no more bytes wanted */
+	bool unselected; /* nor, for now, of this one */
+	bool own; /* weft's */
+	bool selected; /* pid was traced at epoch */
 	bool asked_once;
 	bool shut, peer_first; /* a direction has ended; the peer's first */
-	bool waiting;      /* in the list of those */
-	bool touched;      /* since the search for a victim last came by */
+	bool waiting; /* in the list of those */
+	bool touched; /* since the search for a victim last came by */
 };
 
 struct conns {
@@ -99,14 +99,16 @@ static struct exchange *sink_open(struct sink *sink)
 	return ex;
 }
 
-static void sink_asked(struct sink *sink, struct exchange *ex, const struct field *fields, unsigned n)
+static void sink_asked(
+	struct sink *sink, struct exchange *ex, const struct field *fields, unsigned n)
 {
 	struct conns *all = of_sink(sink);
 
 	all->ops->asked(all->ctx, ex, fields, n);
 }
 
-static void sink_replied(struct sink *sink, struct exchange *ex, const struct field *fields, unsigned n)
+static void sink_replied(
+	struct sink *sink, struct exchange *ex, const struct field *fields, unsigned n)
 {
 	struct conns *all = of_sink(sink);
 
@@ -166,7 +168,8 @@ static void sink_want(struct sink *sink, enum want want)
 	if (want == WANT_NOTHING)
 		give_up(all->current);
 	else
-		capture_want(all->capture, all->current->id, want == WANT_COUNTS ? WEFT_WANT_COUNTS : WEFT_WANT_HEADS);
+		capture_want(all->capture, all->current->id,
+			want == WANT_COUNTS ? WEFT_WANT_COUNTS : WEFT_WANT_HEADS);
 }
 
 static void sink_count(struct sink *sink, unsigned counter, uint64_t n)
@@ -223,14 +226,16 @@ static enum parse flow_feed(void *ctx, const struct feed *in, struct parsed *ret
 	struct conn *c = flow->conn;
 
 	if (!c->proto) {
-		enum detect d = in->call_start && in->bytes.len ? detect(c, flow->dir, in->bytes) : DETECT_NO;
+		enum detect d = in->call_start && in->bytes.len ? detect(c, flow->dir, in->bytes)
+								: DETECT_NO;
 
 		ret->used = 0;
 		ret->skip = 0;
 		if (d == DETECT_MORE && in->bytes.len < PARSE_KEEP)
 			return PARSE_MORE;
 		if (!c->proto) {
-			/* a connection joined in its middle shows a message's beginning sooner or later */
+			/* a connection joined in its middle shows a message's beginning sooner or
+			 * later */
 			if (in->call_start && ++c->tries >= TRIES_MAX) {
 				count(c->all->counters, COUNT_PROTO_UNKNOWN);
 				give_up(c);
@@ -345,7 +350,8 @@ static void conn_end(struct conn *c, enum exchange_end how, int error, uint64_t 
 	if (c->role == ROLE_CLIENT)
 		all->ops->gone(all->ctx, &c->ends);
 	if (c->own)
-		table_remove(&all->own, addr_key(c->ends.local_addr, c->ends.local_port, c->ends.netns));
+		table_remove(
+			&all->own, addr_key(c->ends.local_addr, c->ends.local_port, c->ends.netns));
 	if (c->waiting)
 		for (unsigned i = 0; i < all->waiting_count; i++)
 			if (all->waiting[i] == c) {
@@ -392,7 +398,8 @@ static bool selected(struct conn *c, uint32_t pid)
 		return c->selected;
 	c->pid = pid;
 	c->epoch = all->epoch;
-	c->selected = procs_get(all->procs, pid) &&
+	c->selected =
+		procs_get(all->procs, pid) &&
 		!(c->role == ROLE_SERVER && procs_port_excluded(all->procs, c->ends.local_port));
 	return c->selected;
 }
@@ -428,10 +435,13 @@ static bool is_own(struct conn *c, uint32_t pid)
 	struct conns *all = c->all;
 
 	if (pid == all->self) {
-		c->own = table_put(&all->own, addr_key(c->ends.local_addr, c->ends.local_port, c->ends.netns), 1) == 0;
+		c->own = table_put(&all->own,
+				 addr_key(c->ends.local_addr, c->ends.local_port, c->ends.netns),
+				 1) == 0;
 		return true;
 	}
-	return table_find(&all->own, addr_key(c->ends.remote_addr, c->ends.remote_port, c->ends.netns)) != TABLE_NONE;
+	return table_find(&all->own, addr_key(c->ends.remote_addr, c->ends.remote_port,
+					     c->ends.netns)) != TABLE_NONE;
 }
 
 void conns_on_open(struct conns *all, const struct weft_open *rec)
@@ -460,7 +470,8 @@ void conns_on_open(struct conns *all, const struct weft_open *rec)
 	if (connects) {
 		c->role = ROLE_CLIENT;
 		selected(c, rec->head.pid);
-		c->connect_evidence = all->ops->connecting(all->ctx, rec->head.pid, rec->head.tid, rec->connect_ns);
+		c->connect_evidence = all->ops->connecting(
+			all->ctx, rec->head.pid, rec->head.tid, rec->connect_ns);
 		/* the announcement of the connect itself may have been lost */
 		if (rec->local_port)
 			all->ops->connected(all->ctx, &c->ends);
@@ -489,10 +500,10 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 		count(all->counters, COUNT_CONNS_UNKNOWN);
 		return;
 	}
-	/* a reply can be recorded before the request that another thread sent; a server's first request
-	 * has nothing before it */
+	/* a reply can be recorded before the request that another thread sent; a server's first
+	 * request has nothing before it */
 	seg.waits = dir == WEFT_RECV && !(rec->head.flags & WEFT_UNNUMBERED) &&
-		(c->role == ROLE_CLIENT || c->streams[WEFT_SEND].started);
+		    (c->role == ROLE_CLIENT || c->streams[WEFT_SEND].started);
 	c->touched = true;
 	if (!selected(c, rec->head.pid)) {
 		/* of a process that was recorded before it was decided on, or deselected since */
@@ -508,8 +519,8 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 	}
 	if (rec->head.flags & WEFT_UNNUMBERED)
 		c->numbered = false;
-	/* where the opposite stream begins: the loss of its very first record shows. A client's own first
-	 * request is not begun by the reply to it, which may be recorded earlier. */
+	/* where the opposite stream begins: the loss of its very first record shows. A client's own
+	 * first request is not begun by the reply to it, which may be recorded earlier. */
 	else if (dir == WEFT_SEND || c->role != ROLE_CLIENT)
 		stream_start(&c->streams[!dir], rec->other);
 	if (dir == WEFT_RECV)
@@ -643,7 +654,8 @@ void conns_reselect(struct conns *all)
 			continue;
 		c->unselected = false;
 		c->tries = 0;
-		capture_want(all->capture, c->id, c->given_up ? WEFT_WANT_NOTHING : WEFT_WANT_HEADS);
+		capture_want(
+			all->capture, c->id, c->given_up ? WEFT_WANT_NOTHING : WEFT_WANT_HEADS);
 	}
 }
 

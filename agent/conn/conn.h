@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections: each with two byte streams, a protocol once it is known, and the exchanges that the protocol
- * finds. A fixed number; when all are taken, one that has been quiet is forgotten.
+ * Connections: each with two byte streams, a protocol once it is known, and the exchanges that the
+ * protocol finds. A fixed number; when all are taken, one that has been quiet is forgotten.
  */
 #pragma once
 #include "core/counters.h"
@@ -16,7 +16,8 @@ struct procs;
 
 /* What happens on connections; all are set. */
 struct conns_ops {
-	/* A traced process called connect(); the answer is kept for the connection's first request. */
+	/* A traced process called connect(); the answer is kept for the connection's first request.
+	 */
 	uint64_t (*connecting)(void *ctx, uint32_t pid, uint32_t tid, uint64_t time_ns);
 	/* It succeeded. */
 	void (*connected)(void *ctx, const struct endpoints *ends);
@@ -46,7 +47,8 @@ void conns_on_data(struct conns *conns, const struct weft_data *record, uint64_t
 void conns_on_shut(struct conns *conns, const struct weft_shut *record);
 void conns_on_close(struct conns *conns, const struct weft_shut *record);
 
-/* Gives up on bytes that are missing for too long. Call every few milliseconds while conns_waiting. */
+/* Gives up on bytes that are missing for too long. Call every few milliseconds while conns_waiting.
+ */
 void conns_tick(struct conns *conns, uint64_t now_ns);
 bool conns_waiting(const struct conns *conns);
 

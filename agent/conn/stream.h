@@ -99,8 +99,8 @@ void stream_flush(struct stream *s, uint64_t now_ns, struct stream_io *io);
  * long before the process reads the bytes before it, so this alone declares no hole. */
 void stream_fin(struct stream *s, uint32_t seq, struct stream_io *io);
 
-/* The process has taken everything before seq, seen or not: what is missing up to there was only not recorded
- * (splice). Call before stream_settle. */
+/* The process has taken everything before seq, seen or not: what is missing up to there was only
+ * not recorded (splice). Call before stream_settle. */
 void stream_reach(struct stream *s, uint32_t seq, struct stream_io *io);
 
 /* Nothing more will come (the socket is gone): missing bytes are holes, up to the end if known. */

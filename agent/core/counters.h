@@ -22,13 +22,15 @@
 	X(CONNS_OPENED, "connections_opened", "", "connections seen for the first time")           \
 	X(CONNS_CLOSED, "connections_closed", "", "connections seen to end")                       \
 	X(CONNS_EVICTED, "connections_evicted", "", "connections forgotten: table full")           \
-	X(CONNS_UNKNOWN, "records_of_unknown_connections", "", "data records whose connection was never announced") \
+	X(CONNS_UNKNOWN, "records_of_unknown_connections", "",                                     \
+		"data records whose connection was never announced")                               \
 	X(CONNS_FAILED, "connects_failed", "", "connects that failed")                             \
 	X(HOLE_BYTES, "hole_bytes", "", "bytes missing where a parser needed them")                \
 	X(CONFLICTS, "stream_conflicts", "", "overlapping records: the range is unknown")          \
 	X(REORDERED, "stream_reordered", "", "records that arrived before an earlier one")         \
 	X(PROTO_UNKNOWN, "connections_not_understood", "", "connections of no known protocol")     \
-	X(TUNNELS, "connections_tunnelled", "", "connections that left HTTP by CONNECT or Upgrade") \
+	X(TUNNELS, "connections_tunnelled", "",                                                    \
+		"connections that left HTTP by CONNECT or Upgrade")                                \
 	X(REQUESTS, "requests", "", "request heads parsed")                                        \
 	X(REPLIES, "replies", "", "final reply heads parsed")                                      \
 	X(REPLY_UNPAIRED, "replies_unpaired", "", "replies whose request was not seen")            \
@@ -37,23 +39,29 @@
 	X(UNPAIRED_RESET, "requests_done", "result=\"reset\"", "requests that ended, by result")   \
 	X(UNPAIRED_HOLE, "requests_done", "result=\"hole\"", "requests that ended, by result")     \
 	X(UNPAIRED_BAD, "requests_done", "result=\"bad_reply\"", "requests that ended, by result") \
-	X(UNPAIRED_EVICTED, "requests_done", "result=\"evicted\"", "requests that ended, by result") \
-	X(UNPAIRED_SHUTDOWN, "requests_done", "result=\"shutdown\"", "requests that ended, by result") \
-	X(REQUESTS_FULL, "requests_done", "result=\"table_full\"", "requests that ended, by result") \
+	X(UNPAIRED_EVICTED, "requests_done", "result=\"evicted\"",                                 \
+		"requests that ended, by result")                                                  \
+	X(UNPAIRED_SHUTDOWN, "requests_done", "result=\"shutdown\"",                               \
+		"requests that ended, by result")                                                  \
+	X(REQUESTS_FULL, "requests_done", "result=\"table_full\"",                                 \
+		"requests that ended, by result")                                                  \
 	X(BAD_REQUEST, "messages_bad", "side=\"request\"", "malformed messages")                   \
 	X(BAD_REPLY, "messages_bad", "side=\"reply\"", "malformed messages")                       \
 	X(TEXT_CUT, "text_cut", "", "strings shortened to fit")                                    \
 	X(SPANS_MADE, "spans_made", "", "spans built")                                             \
 	X(SPANS_RELEASED, "spans_released", "", "spans whose trace was settled")                   \
 	X(SPANS_SAMPLED_OUT, "spans_sampled_out", "", "spans left out by the sampler")             \
-	X(SPANS_HELD_DROPPED, "spans_dropped", "reason=\"hold_full\"", "spans dropped before export") \
-	X(SPANS_UNSELECTED, "spans_dropped", "reason=\"unselected\"", "spans dropped before export") \
+	X(SPANS_HELD_DROPPED, "spans_dropped", "reason=\"hold_full\"",                             \
+		"spans dropped before export")                                                     \
+	X(SPANS_UNSELECTED, "spans_dropped", "reason=\"unselected\"",                              \
+		"spans dropped before export")                                                     \
 	X(LINK_ROOT, "links", "link=\"none\"", "spans by the evidence for their parent")           \
 	X(LINK_HEADER, "links", "link=\"header\"", "spans by the evidence for their parent")       \
 	X(LINK_SOCKET, "links", "link=\"socket\"", "spans by the evidence for their parent")       \
 	X(LINK_THREAD, "links", "link=\"thread\"", "spans by the evidence for their parent")       \
 	X(LINK_FORWARD, "links", "link=\"forward\"", "spans by the evidence for their parent")     \
-	X(LINK_AMBIGUOUS, "links_ambiguous", "", "spans left unlinked: several parents were possible") \
+	X(LINK_AMBIGUOUS, "links_ambiguous", "",                                                   \
+		"spans left unlinked: several parents were possible")                              \
 	X(ENDS_EVICTED, "ends_evicted", "", "client ends forgotten before a server end asked")     \
 	X(ROUTES_FULL, "routes_full", "", "paths named without a route: clusterer at its limit")   \
 	X(PROCS_SEEN, "processes_seen", "", "processes decided on")                                \

@@ -29,5 +29,6 @@ void addr_text(const uint8_t addr[static ADDR_LEN], char ret_text[static ADDR_TE
 
 uint64_t addr_key(const uint8_t addr[static ADDR_LEN], uint16_t port, uint32_t netns)
 {
-	return XXH3_64bits_withSeed(addr, ADDR_LEN, (uint64_t)(addr_is_loopback(addr) ? netns : 0) << 16 | port);
+	return XXH3_64bits_withSeed(
+		addr, ADDR_LEN, (uint64_t)(addr_is_loopback(addr) ? netns : 0) << 16 | port);
 }

@@ -21,5 +21,6 @@ bool addr_is_loopback(const uint8_t addr[static ADDR_LEN]);
 /* Dotted quad for v4-mapped addresses, RFC 5952 otherwise; NUL-terminated. */
 void addr_text(const uint8_t addr[static ADDR_LEN], char ret_text[static ADDR_TEXT_LEN]);
 
-/* A hash of one end; the network namespace counts for loopback addresses only, which every one has. */
+/* A hash of one end; the network namespace counts for loopback addresses only, which every one has.
+ */
 uint64_t addr_key(const uint8_t addr[static ADDR_LEN], uint16_t port, uint32_t netns);

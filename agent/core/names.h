@@ -2,8 +2,8 @@
 /* A short list of strings from the configuration. */
 #pragma once
 
-#define NAMES_MAX     32
-#define NAMES_TEXT    64
+#define NAMES_MAX  32
+#define NAMES_TEXT 64
 
 struct names {
 	unsigned n;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A hash table of fixed size from 64-bit keys to 32-bit values: open addressing, no allocation after
- * init. Keys are the caller's own numbers (connections, pids), or well-mixed hashes. */
+/* A hash table of fixed size from 64-bit keys to 32-bit values: open addressing, no allocation
+ * after init. Keys are the caller's own numbers (connections, pids), or well-mixed hashes. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

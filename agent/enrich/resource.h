@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Resources: what a span's process is, as OpenTelemetry resource attributes. Interned, immutable and
- * never freed before the table, so that exporter threads read them without a lock.
+ * Resources: what a span's process is, as OpenTelemetry resource attributes. Interned, immutable
+ * and never freed before the table, so that exporter threads read them without a lock.
  */
 #pragma once
 #include "span/span.h"
@@ -20,7 +20,8 @@ struct resource_table;
 int resource_table_new(unsigned capacity, struct resource_table **ret_table);
 void resource_table_free(struct resource_table *table);
 
-/* The index of an equal resource, made if need be; copies. 0 when the table is full. Pipeline thread. */
+/* The index of an equal resource, made if need be; copies. 0 when the table is full. Pipeline
+ * thread. */
 uint32_t resource_intern(struct resource_table *table, const struct attr *attrs, unsigned n);
 
 /* Any thread, any index that resource_intern gave. */

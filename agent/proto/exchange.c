@@ -8,7 +8,7 @@
 
 struct exchange_pool {
 	struct exchange *free; /* given back, most recent first */
-	unsigned fresh;        /* v[fresh..] were never taken: their pages are not resident */
+	unsigned fresh; /* v[fresh..] were never taken: their pages are not resident */
 	unsigned used;
 	unsigned capacity;
 	struct exchange v[];

@@ -17,17 +17,17 @@ enum role { ROLE_UNKNOWN, ROLE_SERVER, ROLE_CLIENT };
 
 /* How an exchange ended. */
 enum exchange_end {
-	END_OPEN,     /* it has not */
-	END_PAIRED,   /* with a whole reply */
-	END_CLOSED,   /* the peer closed before the reply was whole */
-	END_ABORTED,  /* this end closed before the reply was whole */
-	END_RESET,    /* ECONNRESET, EPIPE */
-	END_REFUSED,  /* connect: ECONNREFUSED */
-	END_TIMEOUT,  /* ETIMEDOUT; or the connect was given up */
+	END_OPEN, /* it has not */
+	END_PAIRED, /* with a whole reply */
+	END_CLOSED, /* the peer closed before the reply was whole */
+	END_ABORTED, /* this end closed before the reply was whole */
+	END_RESET, /* ECONNRESET, EPIPE */
+	END_REFUSED, /* connect: ECONNREFUSED */
+	END_TIMEOUT, /* ETIMEDOUT; or the connect was given up */
 	END_UNREACHABLE, /* connect: any other errno */
-	END_HOLE,     /* its reply fell into lost bytes */
-	END_BAD,      /* the reply was malformed */
-	END_EVICTED,  /* the connection was forgotten, its table was full */
+	END_HOLE, /* its reply fell into lost bytes */
+	END_BAD, /* the reply was malformed */
+	END_EVICTED, /* the connection was forgotten, its table was full */
 	END_SHUTDOWN, /* weft stopped */
 };
 
@@ -43,19 +43,19 @@ struct field {
 };
 
 struct http_call {
-	struct slice method;      /* as sent */
-	struct slice target;      /* as sent (RFC 9112, 3.2), perhaps cut */
-	struct slice host;        /* Host, or the authority of an absolute-form target */
+	struct slice method; /* as sent */
+	struct slice target; /* as sent (RFC 9112, 3.2), perhaps cut */
+	struct slice host; /* Host, or the authority of an absolute-form target */
 	struct slice user_agent;
 	struct slice traceparent; /* empty if there was none or more than one */
 	struct slice tracestate;
 	struct slice forwarded_for; /* first X-Forwarded-For element, else Forwarded for= */
-	uint8_t request_minor;    /* HTTP/1.minor */
+	uint8_t request_minor; /* HTTP/1.minor */
 	uint8_t reply_minor;
-	uint16_t status;          /* of the final reply, 0 if none */
-	uint64_t request_body;    /* bytes on the wire after the head, as far as known */
+	uint16_t status; /* of the final reply, 0 if none */
+	uint64_t request_body; /* bytes on the wire after the head, as far as known */
 	uint64_t reply_body;
-	bool tunnelled;           /* 101, or 2xx to CONNECT: the connection left HTTP */
+	bool tunnelled; /* 101, or 2xx to CONNECT: the connection left HTTP */
 };
 
 #define EXCHANGE_TEXT 2048
@@ -69,23 +69,26 @@ struct exchange {
 	const struct endpoints *ends;
 	uint32_t pid;
 	uint32_t resource; /* of the process: index in the resource table */
-	uint64_t connect_ns; /* client: when the connection's connect() began, if this is its first request */
+	uint64_t connect_ns; /* client: when the connection's connect() began, if this is its first
+				request */
 	uint64_t connect_evidence; /* then, what the trace stage said of that connect(); else 0 */
-	uint32_t opposite; /* TCP number that the replies' direction had reached at the request's first byte */
+	uint32_t opposite; /* TCP number that the replies' direction had reached at the request's
+			      first byte */
 	bool polled; /* an epoll watches the socket: no thread waits for the answer in place */
 	bool nonblocking; /* the socket is: calls on it return at once */
 	bool numbered; /* request_pos and opposite are TCP numbers: the other end sees the same */
 
 	/* set by the parser: times are CLOCK_MONOTONIC, 0 = not seen */
 	uint64_t request_start_ns; /* record with the first byte */
-	uint64_t request_end_ns;   /* record with the last byte */
-	uint64_t reply_start_ns;   /* record with the first byte of the final reply */
-	uint64_t reply_end_ns;     /* record with the last byte; the end itself if that never came */
-	uint64_t request_pos;      /* stream position of the first byte: low 32 bits are the TCP number */
-	uint32_t request_tid;      /* thread that moved the head's last byte */
-	uint32_t reply_tid;        /* thread that moved the reply's last byte */
+	uint64_t request_end_ns; /* record with the last byte */
+	uint64_t reply_start_ns; /* record with the first byte of the final reply */
+	uint64_t reply_end_ns; /* record with the last byte; the end itself if that never came */
+	uint64_t
+		request_pos; /* stream position of the first byte: low 32 bits are the TCP number */
+	uint32_t request_tid; /* thread that moved the head's last byte */
+	uint32_t reply_tid; /* thread that moved the reply's last byte */
 	enum exchange_end end;
-	int error;                 /* errno behind END_RESET..END_UNREACHABLE, else 0 */
+	int error; /* errno behind END_RESET..END_UNREACHABLE, else 0 */
 	struct http_call http;
 
 	/* headers kept by configuration: index into the list of names, and the value */

@@ -17,10 +17,10 @@
 enum side { SIDE_REQUEST = 0, SIDE_REPLY = 1 };
 
 enum detect {
-	DETECT_NO,      /* not this protocol */
-	DETECT_MORE,    /* a prefix of something that may be */
+	DETECT_NO, /* not this protocol */
+	DETECT_MORE, /* a prefix of something that may be */
 	DETECT_REQUEST, /* bytes of a client */
-	DETECT_REPLY,   /* bytes of a server */
+	DETECT_REPLY, /* bytes of a server */
 };
 
 enum want { /* what the parser still needs of this connection; see weft/budget.h */
@@ -37,9 +37,11 @@ struct sink_ops {
 	 * caller fills; NULL when there is no room (the callee counted it). */
 	struct exchange *(*open)(struct sink *sink);
 	/* The exchange has its request head (times, tid, text set). fields die with the call. */
-	void (*asked)(struct sink *sink, struct exchange *ex, const struct field *fields, unsigned n);
+	void (*asked)(
+		struct sink *sink, struct exchange *ex, const struct field *fields, unsigned n);
 	/* A final reply's head arrived; same lifetime. */
-	void (*replied)(struct sink *sink, struct exchange *ex, const struct field *fields, unsigned n);
+	void (*replied)(
+		struct sink *sink, struct exchange *ex, const struct field *fields, unsigned n);
 	/* The exchange is over, ex->end says how; ownership goes back. */
 	void (*done)(struct sink *sink, struct exchange *ex);
 	/* How much of the connection is still wanted. */
@@ -55,16 +57,17 @@ struct sink {
 /* Consecutive bytes of one stream. */
 struct feed {
 	struct slice bytes; /* may be empty: a skip has ended exactly here */
-	uint64_t pos;       /* of the first byte; counts on from a TCP sequence number */
-	uint64_t time_ns;   /* of the record that brought the last byte */
-	uint32_t tid;       /* its thread */
-	bool call_start;    /* a call of the process began at pos: where one may resynchronise */
+	uint64_t pos; /* of the first byte; counts on from a TCP sequence number */
+	uint64_t time_ns; /* of the record that brought the last byte */
+	uint32_t tid; /* its thread */
+	bool call_start; /* a call of the process began at pos: where one may resynchronise */
 };
 
 enum parse {
-	PARSE_CONSUMED, /* `used` bytes are done with; then `skip` more, holes or not, are not wanted */
-	PARSE_MORE,     /* `used` bytes are done with; the rest again, with more behind it */
-	PARSE_BAD,      /* not this protocol (any more): nothing more is fed */
+	PARSE_CONSUMED, /* `used` bytes are done with; then `skip` more, holes or not, are not
+			   wanted */
+	PARSE_MORE, /* `used` bytes are done with; the rest again, with more behind it */
+	PARSE_BAD, /* not this protocol (any more): nothing more is fed */
 };
 
 struct parsed {
@@ -76,30 +79,34 @@ struct parsed {
 #define PARSE_KEEP (16u * 1024 + 512) /* most bytes a parser may leave unused with PARSE_MORE */
 
 struct protocol {
-	const char *name;   /* as in the metrics and the log */
-	size_t state_size;  /* of the parser's state, zeroed before init; one a connection */
+	const char *name; /* as in the metrics and the log */
+	size_t state_size; /* of the parser's state, zeroed before init; one a connection */
 
 	/* Judges the first bytes of a stream. Pure. */
 	enum detect (*detect)(struct slice bytes);
 
-	/* Called with the bytes of a side, in order. After PARSE_CONSUMED with bytes left the caller
-	 * calls again; after a skip it calls with what follows, or with no bytes where the skip ends
-	 * at the end of a record, so that times are exact. bytes.len never exceeds PARSE_KEEP + one
-	 * record. A parser that has PARSE_KEEP bytes and still wants MORE must decide for BAD. */
+	/* Called with the bytes of a side, in order. After PARSE_CONSUMED with bytes left the
+	 * caller calls again; after a skip it calls with what follows, or with no bytes where the
+	 * skip ends at the end of a record, so that times are exact. bytes.len never exceeds
+	 * PARSE_KEEP + one record. A parser that has PARSE_KEEP bytes and still wants MORE must
+	 * decide for BAD. */
 	enum parse (*feed)(void *state, struct sink *sink, enum side side, const struct feed *in,
 		struct parsed *ret);
 
-	/* n bytes of a side are missing at pos, none of them inside a skip. What was unused before the
-	 * hole is dropped. in->bytes is empty, in->time_ns is that of the record that showed the hole. */
-	void (*hole)(void *state, struct sink *sink, enum side side, const struct feed *in, uint64_t n);
+	/* n bytes of a side are missing at pos, none of them inside a skip. What was unused before
+	 * the hole is dropped. in->bytes is empty, in->time_ns is that of the record that showed
+	 * the hole. */
+	void (*hole)(
+		void *state, struct sink *sink, enum side side, const struct feed *in, uint64_t n);
 
 	/* A side ended with a FIN, all its bytes were fed. time_ns: of the side's last byte. */
 	void (*eof)(void *state, struct sink *sink, enum side side, uint64_t time_ns);
 
-	/* The connection is over: every open exchange is given to done() with this end (END_CLOSED…),
-	 * but one whose reply is only delimited by the close and had its head is END_PAIRED
-	 * if `how` is END_CLOSED. The state is not used again. time_ns: of the close. */
-	void (*close)(void *state, struct sink *sink, enum exchange_end how, int error, uint64_t time_ns);
+	/* The connection is over: every open exchange is given to done() with this end
+	 * (END_CLOSED…), but one whose reply is only delimited by the close and had its head is
+	 * END_PAIRED if `how` is END_CLOSED. The state is not used again. time_ns: of the close. */
+	void (*close)(
+		void *state, struct sink *sink, enum exchange_end how, int error, uint64_t time_ns);
 };
 
 /* Every protocol, in the order of detection. */

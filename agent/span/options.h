@@ -6,10 +6,10 @@
 
 /* How exchanges become spans. Reloadable but for max_routes. */
 struct span_options {
-	bool query;                   /* export url.query and the query in url.full (values in redact_query are
-					 always replaced); default true */
-	struct names redact_query;    /* further query keys whose values are replaced by REDACTED */
+	bool query; /* export url.query and the query in url.full (values in redact_query are
+		       always replaced); default true */
+	struct names redact_query; /* further query keys whose values are replaced by REDACTED */
 	struct names request_headers; /* captured as http.request.header.<name>, lower case */
-	struct names reply_headers;   /* http.response.header.<name> */
-	unsigned max_routes;          /* nodes of the route clusterer */
+	struct names reply_headers; /* http.response.header.<name> */
+	unsigned max_routes; /* nodes of the route clusterer */
 };

@@ -10,8 +10,8 @@
 #define SPAN_ID_LEN    8
 #define SPAN_MAX_ATTRS 48
 #define SPAN_PACK_MAX  8192 /* most bytes a packed span takes; longer text is cut at build */
-#define SPAN_PACK_HEAD 72   /* of which the span takes these, */
-#define SPAN_PACK_ATTR 16   /* and each attribute these, besides their text */
+#define SPAN_PACK_HEAD 72 /* of which the span takes these, */
+#define SPAN_PACK_ATTR 16 /* and each attribute these, besides their text */
 
 enum span_kind { SPAN_INTERNAL = 1, SPAN_SERVER = 2, SPAN_CLIENT = 3 }; /* OTLP's numbers */
 enum span_status { SPAN_UNSET = 0, SPAN_OK = 1, SPAN_ERROR = 2 };
@@ -25,7 +25,7 @@ enum attr_type { ATTR_STRING, ATTR_INT, ATTR_STRINGS };
 struct attr {
 	struct slice key;
 	struct slice str; /* STRING; STRINGS: an array of one string */
-	int64_t num;      /* INT */
+	int64_t num; /* INT */
 	enum attr_type type;
 };
 
@@ -34,15 +34,15 @@ struct span {
 	uint8_t span_id[SPAN_ID_LEN];
 	uint8_t parent_id[SPAN_ID_LEN];
 	bool has_parent;
-	bool parent_remote;  /* known from a header of a caller that this node does not trace */
+	bool parent_remote; /* known from a header of a caller that this node does not trace */
 	uint8_t trace_flags; /* W3C: bit 0 sampled */
 	enum link link;
 	enum span_kind kind;
 	enum span_status status;
-	uint32_t resource;   /* index in the resource table */
+	uint32_t resource; /* index in the resource table */
 	uint32_t pid;
-	uint64_t start_ns;   /* Unix time */
-	uint64_t end_ns;     /* never before start_ns */
+	uint64_t start_ns; /* Unix time */
+	uint64_t end_ns; /* never before start_ns */
 	struct slice trace_state;
 	struct slice name;
 	unsigned attr_count;
@@ -54,8 +54,8 @@ void span_add_str(struct span *span, struct slice key, struct slice value);
 void span_add_strs(struct span *span, struct slice key, struct slice value); /* an array of one */
 void span_add_int(struct span *span, struct slice key, int64_t value);
 
-/* Writes the span and its text into buf, position-independent, 8-byte aligned size. The bytes used, or
- * -ENOSPC. */
+/* Writes the span and its text into buf, position-independent, 8-byte aligned size. The bytes used,
+ * or -ENOSPC. */
 int span_pack(const struct span *span, void *buf, size_t cap);
 
 /* Reads what span_pack wrote; ret_span's slices point into buf. buf must be 8-byte aligned. Trusted

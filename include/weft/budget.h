@@ -11,14 +11,14 @@
 #include "record.h"
 
 #define WEFT_TURN_BYTES    (16u * 1024 + 512) /* a header block of 16 KiB and its first line */
-#define WEFT_CAPTURE_BYTES (16u * 1024)       /* most bytes that one record carries */
-#define WEFT_SMALL_BYTES   2048u              /* past the budget, shorter calls are copied whole */
-#define WEFT_TAIL_BYTES    8u                 /* past the budget, the end of longer ones */
+#define WEFT_CAPTURE_BYTES (16u * 1024) /* most bytes that one record carries */
+#define WEFT_SMALL_BYTES   2048u /* past the budget, shorter calls are copied whole */
+#define WEFT_TAIL_BYTES    8u /* past the budget, the end of longer ones */
 
 #define WEFT_WANT_SLOTS 16384u /* a power of two */
 
 enum weft_want {
-	WEFT_WANT_HEADS = 0,  /* the default: the head of each turn */
+	WEFT_WANT_HEADS = 0, /* the default: the head of each turn */
 	WEFT_WANT_COUNTS = 1, /* no bytes, but still a record a call */
 	WEFT_WANT_NOTHING = 2, /* no records but the close */
 };

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 OR BSD-2-Clause */
-/* What the agent and the BPF programs tell each other in shared memory, and the verdict on a process. */
+/* What the agent and the BPF programs tell each other in shared memory, and the verdict on a
+ * process. */
 #pragma once
 #include "record.h"
 
 enum weft_sleep {
-	WEFT_AWAKE = 0,  /* the agent is reading: wake nobody */
-	WEFT_NAP = 1,    /* it looks again within milliseconds: wake it only when the backlog grows */
+	WEFT_AWAKE = 0, /* the agent is reading: wake nobody */
+	WEFT_NAP = 1, /* it looks again within milliseconds: wake it only when the backlog grows */
 	WEFT_ASLEEP = 2, /* nothing was going on: wake it at the first record */
 };
 
 struct weft_control {
 	uint64_t next_conn; /* numbers given to connections so far; counted up by the programs */
-	uint32_t sleep;     /* enum weft_sleep; set by the agent, cleared by the program that wakes it */
+	uint32_t
+		sleep; /* enum weft_sleep; set by the agent, cleared by the program that wakes it */
 	uint32_t pad;
 };
 
 /* Values of the map of processes. */
 enum weft_verdict {
-	WEFT_UNDECIDED = 1, /* recorded; the agent has yet to decide, and drops the records if it says no */
+	WEFT_UNDECIDED =
+		1, /* recorded; the agent has yet to decide, and drops the records if it says no */
 	WEFT_TRACED = 2,
 };

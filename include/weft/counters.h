@@ -24,8 +24,7 @@
 	X(NO_COPY_FAULT, "no_copy_fault", "buffers that could not be read")                        \
 	X(SKIPPED_PEEK, "skipped_peek", "receives that left the bytes in place (MSG_PEEK)")        \
 	X(SKIPPED_OOB, "skipped_oob", "out-of-band receives")                                      \
-	X(UNNUMBERED, "unnumbered", "calls on kTLS, sockmap or MPTCP sockets")                     \
-	X(COALESCED, "coalesced", "calls past the budget, merged into a later record")
+	X(UNNUMBERED, "unnumbered", "calls on kTLS, sockmap or MPTCP sockets")
 
 enum weft_kernel_counter {
 #define X(id, name, help) WEFT_COUNT_##id,

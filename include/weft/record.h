@@ -20,12 +20,13 @@ typedef __s32 int32_t;
 #endif
 
 enum weft_record_type {
-	WEFT_RECORD_DATA = 1,   /* a call moved bytes: struct weft_data, then the captured bytes */
-	WEFT_RECORD_OPEN = 2,   /* first sight of a connection, and again when a connect() succeeded: struct weft_open */
-	WEFT_RECORD_SHUT = 3,   /* one direction ended with a FIN: struct weft_shut */
-	WEFT_RECORD_CLOSE = 4,  /* the socket is gone: struct weft_shut */
-	WEFT_RECORD_PROC = 5,   /* a process to decide on (first sight, or exec): struct weft_proc */
-	WEFT_RECORD_EXIT = 6,   /* its last thread ended: struct weft_record alone */
+	WEFT_RECORD_DATA = 1, /* a call moved bytes: struct weft_data, then the captured bytes */
+	WEFT_RECORD_OPEN = 2, /* first sight of a connection, and again when a connect() succeeded:
+				 struct weft_open */
+	WEFT_RECORD_SHUT = 3, /* one direction ended with a FIN: struct weft_shut */
+	WEFT_RECORD_CLOSE = 4, /* the socket is gone: struct weft_shut */
+	WEFT_RECORD_PROC = 5, /* a process to decide on (first sight, or exec): struct weft_proc */
+	WEFT_RECORD_EXIT = 6, /* its last thread ended: struct weft_record alone */
 	WEFT_RECORD_LISTEN = 7, /* a socket started to listen: struct weft_open */
 };
 
@@ -37,29 +38,31 @@ enum weft_direction {
 
 /* weft_record.flags */
 enum {
-	WEFT_SEND_BIT = 1u << 0,    /* DATA, SHUT: direction is WEFT_SEND */
-	WEFT_UNNUMBERED = 1u << 1,  /* seq counts bytes since first sight (kTLS, sockmap, MPTCP) */
-	WEFT_NO_COPY = 1u << 2,     /* the bytes could not be read at all: weft_data.why says why */
-	WEFT_FORKED = 1u << 3,      /* PROC: the parent was traced */
-	WEFT_EXEC = 1u << 4,        /* PROC: seen at exec */
-	WEFT_POLLED = 1u << 3,      /* DATA with bytes: an epoll watches the socket; OPEN: connect() did not block */
+	WEFT_SEND_BIT = 1u << 0, /* DATA, SHUT: direction is WEFT_SEND */
+	WEFT_UNNUMBERED = 1u << 1, /* seq counts bytes since first sight (kTLS, sockmap, MPTCP) */
+	WEFT_NO_COPY = 1u << 2, /* the bytes could not be read at all: weft_data.why says why */
+	WEFT_FORKED = 1u << 3, /* PROC: the parent was traced */
+	WEFT_EXEC = 1u << 4, /* PROC: seen at exec */
+	WEFT_POLLED = 1u << 3, /* DATA with bytes: an epoll watches the socket; OPEN: connect() did
+				  not block */
 	WEFT_NONBLOCKING = 1u << 4, /* DATA with bytes: the socket is O_NONBLOCK */
-	WEFT_CONNECTED = 1u << 5,   /* OPEN: this end called connect(): it is the client */
+	WEFT_CONNECTED = 1u << 5, /* OPEN: this end called connect(): it is the client */
 	WEFT_LOCAL_CLIENT = 1u << 7, /* PROC: it connects to this very host */
-	WEFT_NEVER_UP = 1u << 6,    /* CLOSE: the connect failed or was given up */
+	WEFT_NEVER_UP = 1u << 6, /* CLOSE: the connect failed or was given up */
 };
 
 /* Why a call's bytes were not copied (a counted hole). */
 enum weft_no_copy {
 	WEFT_COPY_OK = 0,
-	WEFT_NO_COPY_FILE,     /* sendfile, splice: the bytes never were in user memory */
-	WEFT_NO_COPY_COMPAT,   /* a 32-bit caller */
-	WEFT_NO_COPY_URING,    /* io_uring or a kernel thread: the arguments at hand are another call's */
-	WEFT_NO_COPY_TRUNC,    /* MSG_TRUNC: nothing was written to the buffer */
-	WEFT_NO_COPY_BATCH,    /* sendmmsg or recvmmsg of several messages under the sock hooks */
+	WEFT_NO_COPY_FILE, /* sendfile, splice: the bytes never were in user memory */
+	WEFT_NO_COPY_COMPAT, /* a 32-bit caller */
+	WEFT_NO_COPY_URING, /* io_uring or a kernel thread: the arguments at hand are another call's
+			     */
+	WEFT_NO_COPY_TRUNC, /* MSG_TRUNC: nothing was written to the buffer */
+	WEFT_NO_COPY_BATCH, /* sendmmsg or recvmmsg of several messages under the sock hooks */
 	WEFT_NO_COPY_OOB, /* sent with MSG_OOB: its last byte is not part of the content */
-	WEFT_NO_COPY_FAULT,    /* the buffer could not be read */
-	WEFT_NO_COPY_BUDGET,   /* past the connection's budget: nothing is missing that was wanted */
+	WEFT_NO_COPY_FAULT, /* the buffer could not be read */
+	WEFT_NO_COPY_BUDGET, /* past the connection's budget: nothing is missing that was wanted */
 	WEFT_NO_COPY_MAX,
 };
 
@@ -68,21 +71,21 @@ struct weft_record {
 	uint8_t type;
 	uint8_t flags;
 	uint16_t size; /* of the whole record, this header included */
-	uint32_t pid;  /* the process (thread group) in the initial pid namespace */
+	uint32_t pid; /* the process (thread group) in the initial pid namespace */
 	uint32_t tid;
 	uint32_t cpu;
 };
 
 struct weft_data {
 	struct weft_record head;
-	uint64_t conn;    /* never used twice while the agent runs */
-	uint32_t seq;     /* TCP sequence number of the call's first byte */
-	uint32_t len;     /* bytes that the call moved */
-	uint32_t other;   /* sequence number that the opposite direction had reached */
-	uint32_t age_ns;  /* sends: since the last segment left (tcp_wstamp_ns), saturated */
-	uint16_t off;     /* of the captured bytes behind seq; 0xffff: they are the call's last */
-	uint16_t caught;  /* number of captured bytes that follow this struct */
-	uint8_t why;      /* enum weft_no_copy */
+	uint64_t conn; /* never used twice while the agent runs */
+	uint32_t seq; /* TCP sequence number of the call's first byte */
+	uint32_t len; /* bytes that the call moved */
+	uint32_t other; /* sequence number that the opposite direction had reached */
+	uint32_t age_ns; /* sends: since the last segment left (tcp_wstamp_ns), saturated */
+	uint16_t off; /* of the captured bytes behind seq; 0xffff: they are the call's last */
+	uint16_t caught; /* number of captured bytes that follow this struct */
+	uint8_t why; /* enum weft_no_copy */
 	uint8_t pad[3];
 };
 
@@ -104,9 +107,10 @@ struct weft_open {
 struct weft_shut {
 	struct weft_record head;
 	uint64_t conn;
-	uint32_t recv_seq; /* SHUT: first number never sent by the peer; CLOSE: never taken by the process */
+	uint32_t recv_seq; /* SHUT: first number never sent by the peer; CLOSE: never taken by the
+			      process */
 	uint32_t send_seq; /* SHUT: first number never sent; neither counts the FIN */
-	int32_t error;     /* CLOSE: sk_err as a positive errno, else 0 */
+	int32_t error; /* CLOSE: sk_err as a positive errno, else 0 */
 	uint32_t pad;
 };
 
