@@ -91,7 +91,7 @@ Test(config, defaults)
 
 	cr_expect_eq(c->capture.hooks, HOOKS_AUTO);
 	cr_expect_eq(c->capture.transport, TRANSPORT_RINGBUF);
-	cr_expect_eq(c->capture.ring_bytes, 4u << 20);
+	cr_expect_eq(c->capture.ring_bytes, 2u << 20);
 	cr_expect_eq(c->capture.max_connections, 16384);
 	cr_expect_eq(c->capture.max_processes, 4096);
 	cr_expect_eq(c->capture.rules.n, 0);
@@ -107,7 +107,7 @@ Test(config, defaults)
 	cr_expect_eq(c->export.queue_bytes, 4u << 20);
 	cr_expect_eq(c->export.batch_spans, 512);
 	cr_expect_eq(c->export.batch_bytes, 1u << 20);
-	cr_expect_eq(c->export.batch_delay_ms, 1000);
+	cr_expect_eq(c->export.batch_delay_ms, 200);
 	cr_expect_eq(c->export.retry_max_ms, 60000);
 	cr_expect_eq(c->export.otlp_traces.timeout_ms, 10000);
 	cr_expect_eq(c->export.otlp_traces.protocol, OTLP_HTTP_PROTOBUF);
