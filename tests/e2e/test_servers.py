@@ -193,9 +193,12 @@ def test_chain(traced, need):
     assert len({json.dumps(s.resource, sort_keys=True) for s in spans}) == 6
 
 
-def test_wrk(traced, need):
-    """Full speed for a moment: every request has its two spans."""
+def test_wrk(lab, hooks, need):
+    """Full speed for a moment: every request has its two spans. Lines of JSON are the slowest way out,
+    so its queue is large; the bench measures OTLP with the default one."""
     need("wrk")
+    traced = lab
+    traced.agent = lab.weft(hooks=hooks[0], transport=hooks[1], args=["--queue-bytes", "32MiB"])
     leaf = servers.nginx(traced, "leaf")
     wrk = traced.process(["wrk", "-t1", "-c8", "-d1s", f"http://127.0.0.1:{leaf.port}/leaf/x"], "wrk")
     assert wrk.wait(20) == 0
