@@ -33,8 +33,9 @@ int tasks_new(unsigned max_tasks, unsigned max_threads, uint64_t now_ns, struct 
 		t->indexes[i] = calloc(t->index_mask, sizeof(t->indexes[i][0]));
 	t->index_mask--;
 	t->free_tasks = malloc(max_tasks * sizeof(t->free_tasks[0]));
-	if (!t->v || !t->threads || !t->indexes[INDEX_TRACE] || !t->indexes[INDEX_HEAD] || !t->free_tasks ||
-		table_init(&t->by_pid, max_tasks) || table_init(&t->by_tid, max_threads)) {
+	if (!t->v || !t->threads || !t->indexes[INDEX_TRACE] || !t->indexes[INDEX_HEAD] ||
+		!t->free_tasks || table_init(&t->by_pid, max_tasks) ||
+		table_init(&t->by_tid, max_threads)) {
 		tasks_free(t);
 		return -ENOMEM;
 	}
@@ -159,6 +160,7 @@ struct thread *tasks_thread(struct tasks *t, uint32_t pid, uint32_t tid)
 		}
 		t->threads[i] = (struct thread){.tid = tid, .pid = pid};
 		table_put(&t->by_tid, tid, i);
+		return &t->threads[i];
 	}
 	thread = &t->threads[i];
 	if (thread->pid != pid) /* the number was used again */
@@ -167,7 +169,8 @@ struct thread *tasks_thread(struct tasks *t, uint32_t pid, uint32_t tid)
 	return thread;
 }
 
-static void index_put(struct tasks *t, enum node_index which, uint32_t hash, struct trace_node *node)
+static void index_put(
+	struct tasks *t, enum node_index which, uint32_t hash, struct trace_node *node)
 {
 	struct trace_node **at = &t->indexes[which][hash & t->index_mask];
 	struct node_link *link = &node->links[which];
@@ -190,7 +193,8 @@ void tasks_fixed(struct tasks *t, struct trace_node *node)
 		index_put(t, INDEX_TRACE, trace_hash(node->trace_id), node);
 }
 
-struct trace_node *tasks_by_trace(const struct tasks *t, const uint8_t trace_id[static TRACE_ID_LEN])
+struct trace_node *tasks_by_trace(
+	const struct tasks *t, const uint8_t trace_id[static TRACE_ID_LEN])
 {
 	return t->indexes[INDEX_TRACE][trace_hash(trace_id) & t->index_mask];
 }
@@ -265,13 +269,15 @@ void task_mark(struct task *task, uint32_t hash, enum signature_state state)
 
 uint32_t signature_of(const struct exchange *ex)
 {
-	XXH64_hash_t hash = XXH3_64bits_withSeed(ex->ends->remote_addr, ADDR_LEN, ex->ends->remote_port);
+	XXH64_hash_t hash =
+		XXH3_64bits_withSeed(ex->ends->remote_addr, ADDR_LEN, ex->ends->remote_port);
 	struct slice path = ex->http.target, rest;
 
 	rest = path;
 	path = slice_cut(&rest, '?');
 	hash = XXH3_64bits_withSeed(ex->http.method.ptr, ex->http.method.len, hash);
-	/* segments with a digit are taken for names of things: their place counts, not their value */
+	/* segments with a digit are taken for names of things: their place counts, not their value
+	 */
 	while (path.len) {
 		struct slice segment = slice_cut(&path, '/');
 		bool name = false;

@@ -6,10 +6,10 @@
  * The rules, strongest evidence first. A server's request: the client's record of the very same bytes on this
  * node (`socket`), else the traceparent it carried (`header`). A client's request: a traceparent whose trace
  * is that of an open request of its process (`header`); the request that the thread received and has not
- * answered, if the thread waits for the answer in place (no epoll watches the socket) and never had two
- * requests at once (`thread`); an open request of the process that was passed on (`forward`); the only open
- * request of the process, if that kind of call has proven to come from requests (`thread`). Where several fit,
- * none does.
+ * answered, if the thread is proven to have one request at a time (`thread`, see tasks.h); an open request of
+ * the process that was passed on (`forward`); the only open request of the process, if that kind of call has
+ * proven to come from requests (`thread`). Where several fit, none does. A link that needs a proof to come waits
+ * for it; the span is held meanwhile, and goes out with what is known when there is no more room to wait.
  */
 #pragma once
 #include "core/counters.h"

@@ -307,8 +307,10 @@ Test(trace, where_no_more_can_wait_nothing_is_dropped)
 
 	rig_open(&r);
 	for (unsigned i = 0; i < 4 * RIG_HELD; i++) {
-		struct rig_ex *s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 2 * i + 1, EPOLL, "", "/a");
-		struct rig_ex *c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2 * i + 2, EPOLL, "", "/b");
+		struct rig_ex *s =
+			rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 2 * i + 1, EPOLL, "", "/a");
+		struct rig_ex *c =
+			rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2 * i + 2, EPOLL, "", "/b");
 
 		r.now += 1000;
 		rig_done(&r, c, 10);

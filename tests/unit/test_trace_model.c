@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Servers of every kind, interleaved at random, with what truly caused each call: no parent is ever wrong. */
+/* Servers of every kind, interleaved at random, with what truly caused each call: no parent is ever
+ * wrong. */
 #include "trace_rig.h"
 
-#define JOBS   24
-#define STEPS  6000
+#define JOBS    24
+#define STEPS   6000
 #define THREADS 8
 
 enum kind { BLOCKING, POOL, PREFORK, LOOP, MIGRATING, PROXY, KINDS };
@@ -52,14 +53,16 @@ static uint32_t pid_of(enum kind kind)
 static uint32_t tid_of(struct model *m, const struct job *j)
 {
 	/* goroutines and their like go on wherever there is room */
-	return pid_of(j->kind) + (j->kind == MIGRATING ? roll(m, KIND[j->kind].threads) : j->thread);
+	return pid_of(j->kind) +
+	       (j->kind == MIGRATING ? roll(m, KIND[j->kind].threads) : j->thread);
 }
 
-static struct rig_ex *call(struct model *m, uint32_t pid, uint32_t tid, enum rig_wait wait, const char *name,
-	const char *target, const char *token, struct rig_ex **ret_leaf)
+static struct rig_ex *call(struct model *m, uint32_t pid, uint32_t tid, enum rig_wait wait,
+	const char *name, const char *target, const char *token, struct rig_ex **ret_leaf)
 {
 	uint16_t port = (uint16_t)(20000 + m->port++ % 8);
-	struct rig_ex *c = rig_ex(&m->rig, ROLE_CLIENT, pid, tid, port, ++m->seq, wait, name, target);
+	struct rig_ex *c =
+		rig_ex(&m->rig, ROLE_CLIENT, pid, tid, port, ++m->seq, wait, name, target);
 	struct rig_ex *leaf;
 	char leaf_name[40];
 
@@ -86,7 +89,8 @@ static void job_call(struct model *m, struct job *j, const char *suffix, const c
 	snprintf(target, sizeof(target), "/%s/%u", path, j->id);
 	if (j->kind == PROXY)
 		snprintf(token, sizeof(token), "%u", j->id);
-	j->call = call(m, pid_of(j->kind), tid_of(m, j), KIND[j->kind].calls, name, target, token, &j->leaf);
+	j->call = call(m, pid_of(j->kind), tid_of(m, j), KIND[j->kind].calls, name, target, token,
+		&j->leaf);
 }
 
 static void job_start(struct model *m, struct job *j, enum kind kind)
@@ -97,12 +101,15 @@ static void job_start(struct model *m, struct job *j, enum kind kind)
 	if (!KIND[kind].concurrent && m->busy[kind][thread])
 		return;
 	m->busy[kind][thread] = true;
-	*j = (struct job){.kind = kind, .id = ++m->id, .thread = thread, .calls = kind == PROXY ? 1 : roll(m, 3)};
+	*j = (struct job){.kind = kind,
+		.id = ++m->id,
+		.thread = thread,
+		.calls = kind == PROXY ? 1 : roll(m, 3)};
 	j->after = kind != PROXY && roll(m, 4) == 0;
 	snprintf(name, sizeof(name), "%u", j->id);
 	snprintf(target, sizeof(target), "/%s/%u", kind == PROXY ? "pass" : "in", j->id);
-	j->server = rig_ex(&m->rig, ROLE_SERVER, pid_of(kind), tid_of(m, j), (uint16_t)(1000 + kind * 100 + thread), 0,
-		KIND[kind].requests, name, target);
+	j->server = rig_ex(&m->rig, ROLE_SERVER, pid_of(kind), tid_of(m, j),
+		(uint16_t)(1000 + kind * 100 + thread), 0, KIND[kind].requests, name, target);
 	if (kind == PROXY)
 		snprintf(j->server->token, sizeof(j->server->token), "%u", j->id);
 	rig_asked(&m->rig, j->server);
@@ -114,7 +121,8 @@ static void job_step(struct model *m, struct job *j)
 
 	if (j->call) {
 		rig_done(&m->rig, j->leaf, 900);
-		rig_done(&m->rig, j->call, j->kind == MIGRATING ? tid_of(m, j) : j->call->ex.request_tid);
+		rig_done(&m->rig, j->call,
+			j->kind == MIGRATING ? tid_of(m, j) : j->call->ex.request_tid);
 		j->call = j->leaf = NULL;
 	} else if (j->server && j->calls) {
 		snprintf(suffix, sizeof(suffix), "c%u", j->calls--);
@@ -162,7 +170,8 @@ static void judge(const struct rig *r)
 			if (!memcmp(r->out[k].span_id, o->parent_id, SPAN_ID_LEN))
 				parent = &r->out[k];
 		cr_assert(parent, "%s has a parent that never came", o->name);
-		cr_assert_str_eq(parent->name, want, "%s is below %s by %s", o->name, parent->name, link_name(o->link));
+		cr_assert_str_eq(parent->name, want, "%s is below %s by %s", o->name, parent->name,
+			link_name(o->link));
 	}
 }
 
@@ -219,7 +228,8 @@ Test(trace_model, who_waits_has_every_parent)
 			double share;
 
 			run(99 + i, jobs[i], complete[k], &share);
-			cr_expect_eq(share, 1, "kind %u, %u at once: %.4f", complete[k], jobs[i], share);
+			cr_expect_eq(
+				share, 1, "kind %u, %u at once: %.4f", complete[k], jobs[i], share);
 		}
 }
 

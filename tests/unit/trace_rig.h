@@ -48,7 +48,8 @@ static inline void rig_release(void *ctx, struct span *span)
 	o = &r->out[r->n++];
 	memset(o, 0, sizeof(*o));
 	snprintf(o->name, sizeof(o->name), "%.*s", (int)span->name.len, span->name.ptr);
-	snprintf(o->state, sizeof(o->state), "%.*s", (int)span->trace_state.len, span->trace_state.ptr ? span->trace_state.ptr : "");
+	snprintf(o->state, sizeof(o->state), "%.*s", (int)span->trace_state.len,
+		span->trace_state.ptr ? span->trace_state.ptr : "");
 	memcpy(o->trace_id, span->trace_id, TRACE_ID_LEN);
 	memcpy(o->span_id, span->span_id, SPAN_ID_LEN);
 	memcpy(o->parent_id, span->parent_id, SPAN_ID_LEN);
@@ -66,13 +67,17 @@ static inline void rig_release(void *ctx, struct span *span)
 
 static inline void rig_open(struct rig *r)
 {
-	struct trace_options options = {.sampling = {SAMPLER_PARENT_ALWAYS_ON, 1}, .max_held = RIG_HELD, .max_ends = 1024, .max_threads = 256};
+	struct trace_options options = {.sampling = {SAMPLER_PARENT_ALWAYS_ON, 1},
+		.max_held = RIG_HELD,
+		.max_ends = 1024,
+		.max_threads = 256};
 	struct trace_sizes sizes = {RIG_EXCHANGES, 64, 1024};
 
 	memset(r, 0, sizeof(*r));
 	r->now = RIG_START;
 	r->seq = 1000;
-	cr_assert_eq(trace_new(&options, &sizes, r->now, &r->counters, rig_release, r, &r->trace), 0);
+	cr_assert_eq(
+		trace_new(&options, &sizes, r->now, &r->counters, rig_release, r, &r->trace), 0);
 }
 
 static inline void rig_addr(uint8_t *addr, uint8_t last)
@@ -86,9 +91,10 @@ static inline void rig_addr(uint8_t *addr, uint8_t last)
 /* How a socket is waited for. */
 enum rig_wait { BLOCKS, POLL, EPOLL };
 
-/* Sets up one end of a request between the hosts' parts `client` and `server` by the connection's port. */
-static inline struct rig_ex *rig_ex(struct rig *r, enum role role, uint32_t pid, uint32_t tid, uint16_t port, uint32_t seq,
-	enum rig_wait wait, const char *name, const char *target)
+/* Sets up one end of a request between the hosts' parts `client` and `server` by the connection's
+ * port. */
+static inline struct rig_ex *rig_ex(struct rig *r, enum role role, uint32_t pid, uint32_t tid,
+	uint16_t port, uint32_t seq, enum rig_wait wait, const char *name, const char *target)
 {
 	struct rig_ex *e = calloc(1, sizeof(*e));
 
@@ -115,7 +121,8 @@ static inline struct rig_ex *rig_ex(struct rig *r, enum role role, uint32_t pid,
 	return e;
 }
 
-static inline void rig_header(struct rig_ex *e, const char *trace, const char *parent, const char *flags)
+static inline void rig_header(
+	struct rig_ex *e, const char *trace, const char *parent, const char *flags)
 {
 	snprintf(e->parent, sizeof(e->parent), "00-%s-%s-%s", trace, parent, flags);
 	e->ex.http.traceparent = slice_str(e->parent);
@@ -123,7 +130,8 @@ static inline void rig_header(struct rig_ex *e, const char *trace, const char *p
 
 static inline void rig_asked(struct rig *r, struct rig_ex *e)
 {
-	struct field fields[2] = {{SLICE("Accept"), SLICE("*/*")}, {SLICE("X-Token"), slice_str(e->token)}};
+	struct field fields[2] = {
+		{SLICE("Accept"), SLICE("*/*")}, {SLICE("X-Token"), slice_str(e->token)}};
 
 	trace_moved(r->trace, e->ex.pid, e->ex.request_tid, r->now, UINT32_MAX);
 	e->ex.request_start_ns = e->ex.request_end_ns = r->now;
@@ -146,8 +154,8 @@ static inline void rig_done(struct rig *r, struct rig_ex *e, uint32_t tid)
 	free(e);
 }
 
-static inline struct rig_ex *rig_ask(struct rig *r, enum role role, uint32_t pid, uint32_t tid, uint16_t port, uint32_t seq,
-	enum rig_wait wait, const char *name, const char *target)
+static inline struct rig_ex *rig_ask(struct rig *r, enum role role, uint32_t pid, uint32_t tid,
+	uint16_t port, uint32_t seq, enum rig_wait wait, const char *name, const char *target)
 {
 	struct rig_ex *e = rig_ex(r, role, pid, tid, port, seq, wait, name, target);
 
@@ -171,13 +179,16 @@ static inline const struct rig_out *rig_get(const struct rig *r, const char *nam
 	return o;
 }
 
-static inline void rig_child(const struct rig *r, const char *child, const char *parent, enum link link)
+static inline void rig_child(
+	const struct rig *r, const char *child, const char *parent, enum link link)
 {
 	const struct rig_out *c = rig_get(r, child), *p = rig_get(r, parent);
 
 	cr_assert(c->has_parent, "%s has no parent", child);
-	cr_assert_arr_eq(c->parent_id, p->span_id, SPAN_ID_LEN, "%s is not below %s", child, parent);
-	cr_assert_arr_eq(c->trace_id, p->trace_id, TRACE_ID_LEN, "%s is in another trace than %s", child, parent);
+	cr_assert_arr_eq(
+		c->parent_id, p->span_id, SPAN_ID_LEN, "%s is not below %s", child, parent);
+	cr_assert_arr_eq(c->trace_id, p->trace_id, TRACE_ID_LEN, "%s is in another trace than %s",
+		child, parent);
 	cr_assert_eq(c->link, link, "%s by %s", child, link_name(c->link));
 }
 
@@ -196,11 +207,14 @@ static inline void rig_close(struct rig *r)
 	for (unsigned i = 0; i < r->n; i++)
 		for (unsigned k = 0; k < r->n; k++) {
 			if (i != k)
-				cr_assert(memcmp(r->out[i].span_id, r->out[k].span_id, SPAN_ID_LEN) != 0, "%s and %s: one id",
-					r->out[i].name, r->out[k].name);
-			if (r->out[i].has_parent && !memcmp(r->out[i].parent_id, r->out[k].span_id, SPAN_ID_LEN))
-				cr_assert_arr_eq(r->out[i].trace_id, r->out[k].trace_id, TRACE_ID_LEN, "%s and %s: two traces",
-					r->out[i].name, r->out[k].name);
+				cr_assert(memcmp(r->out[i].span_id, r->out[k].span_id,
+						  SPAN_ID_LEN) != 0,
+					"%s and %s: one id", r->out[i].name, r->out[k].name);
+			if (r->out[i].has_parent &&
+				!memcmp(r->out[i].parent_id, r->out[k].span_id, SPAN_ID_LEN))
+				cr_assert_arr_eq(r->out[i].trace_id, r->out[k].trace_id,
+					TRACE_ID_LEN, "%s and %s: two traces", r->out[i].name,
+					r->out[k].name);
 		}
 	for (unsigned i = 0; i < RIG_EXCHANGES + 2 * RIG_HELD; i++) {
 		all[i] = rig_ask(r, ROLE_CLIENT, 9999, 9999, 1, 0, BLOCKS, "", "/");
