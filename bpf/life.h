@@ -8,6 +8,13 @@
 #include "conn.h"
 #include <bpf/bpf_tracing.h>
 
+static __always_inline __u32 sock_ended_at(struct sock *sk)
+{
+	struct tcp_sock *tp = sock_tcp(sk);
+
+	return tp ? sock_received(sk, tp) : 0;
+}
+
 static __always_inline void conn_ended(void *ctx, struct sock *sk, struct conn *c, __u8 flags)
 {
 	struct weft_shut shut = {};
@@ -19,7 +26,7 @@ static __always_inline void conn_ended(void *ctx, struct sock *sk, struct conn *
 		if (c->flags & CONN_UNNUMBERED)
 			shut.recv_seq = c->moved[WEFT_RECV];
 		else
-			shut.recv_seq = sock_received((struct tcp_sock *)sk);
+			shut.recv_seq = sock_ended_at(sk);
 		emit_life(ctx, &shut, sizeof(shut));
 	}
 	c->flags &= ~CONN_OPENED;

@@ -33,12 +33,16 @@ static __always_inline void moved_place(struct conn *c, struct sock *sk, enum so
 		d->other = c->moved[!(dir & 1)];
 		d->age_ns = ~0u;
 	} else {
-		struct tcp_sock *tp = (struct tcp_sock *)sk;
-		__u32 received = sock_received(tp), sent = sock_sent(tp);
+		struct tcp_sock *tp = sock_tcp(sk);
+		__u32 received, sent;
 
+		if (!tp)
+			return;
+		received = sock_received(sk, tp);
+		sent = sock_sent(tp);
 		d->age_ns = ~0u;
 		if (dir == WEFT_SEND) {
-			__u64 left = BPF_CORE_READ(tp, tcp_wstamp_ns);
+			__u64 left = READ(tp, tcp_wstamp_ns);
 			__u64 age = d->head.time_ns - left;
 
 			d->seq = sent - n;

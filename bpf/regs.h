@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* The arguments of the system call that the current task is in, by architecture. */
 #pragma once
-#include "kernel.h"
+#include "sock.h"
 
 #if defined(__TARGET_ARCH_x86)
 
@@ -18,7 +18,7 @@ struct pt_regs {
  * that, with the registers of whatever call the thread made last. */
 #define REGS_INSIDE(r) ((long)(r)->ax == -ENOSYS)
 #define TS_COMPAT      0x2
-#define TASK_COMPAT(t) (BPF_CORE_READ(t, thread_info.status) & TS_COMPAT)
+#define TASK_COMPAT(t) (READ(t, thread_info.status) & TS_COMPAT)
 
 enum {
 	NR_READ = 0,
@@ -53,7 +53,7 @@ struct pt_regs {
 /* x0 is overwritten by the result when the call returns. */
 #define REGS_INSIDE(r) ((r)->regs[0] == (r)->orig_x0)
 #define TIF_32BIT      22
-#define TASK_COMPAT(t) (BPF_CORE_READ(t, thread_info.flags) & (1ul << TIF_32BIT))
+#define TASK_COMPAT(t) (READ(t, thread_info.flags) & (1ul << TIF_32BIT))
 
 enum {
 	NR_READ = 63,

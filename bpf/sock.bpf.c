@@ -12,28 +12,23 @@
 /* Whether descriptor fd of the task is this socket. */
 static __always_inline bool fd_is(struct task_struct *task, __u64 fd, struct sock *sk)
 {
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file **slots = BPF_CORE_READ(fdt, fd);
+	struct fdtable *fdt = task->files->fdt;
+	struct socket *socket = sk->sk_socket;
 	struct file *file = NULL;
-	struct socket *socket;
 
-	if ((__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+	if (!socket || (__u32)fd >= fdt->max_fds)
 		return false;
-	bpf_probe_read_kernel(&file, sizeof(file), slots + (__u32)fd);
-	if (!file)
-		return false;
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk) == sk;
+	bpf_probe_read_kernel(&file, sizeof(file), fdt->fd + (__u32)fd);
+	return file && file == socket->file;
 }
 
 static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, struct source *src)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs((void *)task);
+	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs((void *)task);
 	bool sends = dir == WEFT_SEND;
-	struct pt_regs r;
 
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD) {
+	if (task->flags & PF_KTHREAD) {
 		source_none(src, WEFT_NO_COPY_URING);
 		return;
 	}
@@ -41,7 +36,7 @@ static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, st
 		source_none(src, WEFT_NO_COPY_COMPAT);
 		return;
 	}
-	if (bpf_probe_read_kernel(&r, sizeof(r), regs) || !REGS_INSIDE(&r)) {
+	if (!REGS_INSIDE(r)) {
 		source_none(src, WEFT_NO_COPY_URING);
 		return;
 	}
@@ -50,7 +45,7 @@ static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, st
 		return;
 	}
 	source_none(src, WEFT_NO_COPY_URING);
-	switch (REGS_NR(&r)) {
+	switch (REGS_NR(r)) {
 	case NR_SPLICE:
 		if (sends)
 			src->why = WEFT_NO_COPY_FILE;
@@ -60,52 +55,52 @@ static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, st
 			src->why = WEFT_NO_COPY_FILE;
 		return;
 	}
-	if (!fd_is(task, REGS_ARG0(&r), sk))
+	if (!fd_is(task, REGS_ARG0(r), sk))
 		return;
-	switch (REGS_NR(&r)) {
+	switch (REGS_NR(r)) {
 	case NR_READ:
 	case NR_RECVFROM:
 		if (!sends)
-			source_buffer(src, REGS_ARG1(&r));
+			source_buffer(src, REGS_ARG1(r));
 		return;
 	case NR_SENDTO:
-		if (REGS_ARG3(&r) & MSG_OOB) {
+		if (REGS_ARG3(r) & MSG_OOB) {
 			src->why = WEFT_NO_COPY_OOB;
 			return;
 		}
 		/* fallthrough */
 	case NR_WRITE:
 		if (sends)
-			source_buffer(src, REGS_ARG1(&r));
+			source_buffer(src, REGS_ARG1(r));
 		return;
 	case NR_READV:
 	case NR_PREADV2:
 		if (!sends)
-			source_iov(src, REGS_ARG1(&r), REGS_ARG2(&r));
+			source_iov(src, REGS_ARG1(r), REGS_ARG2(r));
 		return;
 	case NR_WRITEV:
 	case NR_PWRITEV2:
 		if (sends)
-			source_iov(src, REGS_ARG1(&r), REGS_ARG2(&r));
+			source_iov(src, REGS_ARG1(r), REGS_ARG2(r));
 		return;
 	case NR_RECVMSG:
 		if (!sends)
-			source_msghdr(src, REGS_ARG1(&r));
+			source_msghdr(src, REGS_ARG1(r));
 		return;
 	case NR_SENDMSG:
-		if (REGS_ARG2(&r) & MSG_OOB)
+		if (REGS_ARG2(r) & MSG_OOB)
 			src->why = WEFT_NO_COPY_OOB;
 		else if (sends)
-			source_msghdr(src, REGS_ARG1(&r));
+			source_msghdr(src, REGS_ARG1(r));
 		return;
 	/* Each message fires once, and nothing says which one it is: a signal can end the batch
 	 * early and silently, so counting is not safe. A batch of one is. */
 	case NR_RECVMMSG:
 	case NR_SENDMMSG:
-		if (sends != (REGS_NR(&r) == NR_SENDMMSG))
+		if (sends != (REGS_NR(r) == NR_SENDMMSG))
 			return;
-		if (REGS_ARG2(&r) == 1)
-			source_msghdr(src, REGS_ARG1(&r));
+		if (REGS_ARG2(r) == 1)
+			source_msghdr(src, REGS_ARG1(r));
 		else
 			src->why = WEFT_NO_COPY_BATCH;
 		return;

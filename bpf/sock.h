@@ -6,6 +6,14 @@
 #include <bpf/bpf_endian.h>
 #include "weft/record.h"
 
+/* Reads a field. A trusted pointer, and what is reached from one, is read by a plain load that the
+ * verifier guards: a dozen nanoseconds cheaper than the helper, some twenty times a record. */
+#ifdef WEFT_TRUSTED_SOCKS
+#define READ(ptr, field) ((ptr)->field)
+#else
+#define READ(ptr, field) BPF_CORE_READ(ptr, field)
+#endif
+
 enum sock_kind {
 	SOCK_OTHER,
 	SOCK_TCP, /* sequence numbers follow the bytes */
@@ -13,20 +21,32 @@ enum sock_kind {
 	SOCK_MPTCP, /* not even a tcp_sock */
 };
 
+/* The socket as what it is if it is TCP: MPTCP's own sockets are not. */
+static __always_inline struct tcp_sock *sock_tcp(struct sock *sk)
+{
+#ifdef WEFT_TRUSTED_SOCKS
+	return bpf_skc_to_tcp_sock(sk);
+#else
+	return (struct tcp_sock *)sk;
+#endif
+}
+
 static __always_inline enum sock_kind sock_kind(struct sock *sk)
 {
-	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	__u16 family = READ(sk, __sk_common.skc_family);
+	struct tcp_sock *tp;
 	__u16 protocol;
 
 	if (family != AF_INET && family != AF_INET6)
 		return SOCK_OTHER;
-	protocol = BPF_CORE_READ(sk, sk_protocol);
+	protocol = READ(sk, sk_protocol);
 	if (protocol == IPPROTO_MPTCP)
 		return SOCK_MPTCP;
-	if (protocol != IPPROTO_TCP || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
+	if (protocol != IPPROTO_TCP || READ(sk, sk_type) != SOCK_STREAM)
 		return SOCK_OTHER;
-	if (BPF_CORE_READ((struct tcp_sock *)sk, inet_conn.icsk_ulp_ops) ||
-		((unsigned long)BPF_CORE_READ(sk, sk_user_data) & PSOCK_BIT))
+	tp = sock_tcp(sk);
+	if (!tp || READ(tp, inet_conn.icsk_ulp_ops) ||
+		((unsigned long)READ(sk, sk_user_data) & PSOCK_BIT))
 		return SOCK_UNNUMBERED;
 	return SOCK_TCP;
 }
@@ -58,19 +78,18 @@ static __always_inline void sock_addresses(struct sock *sk, struct weft_open *op
 }
 
 /* First number that the process has not received. A FIN counts one once it was taken. */
-static __always_inline __u32 sock_received(struct tcp_sock *tp)
+static __always_inline __u32 sock_received(struct sock *sk, struct tcp_sock *tp)
 {
-	__u32 copied = BPF_CORE_READ(tp, copied_seq);
+	__u32 copied = READ(tp, copied_seq);
 
-	if ((BPF_CORE_READ((struct sock *)tp, __sk_common.skc_flags) & SOCK_DONE_BIT) &&
-		copied == BPF_CORE_READ(tp, rcv_nxt))
+	if ((READ(sk, __sk_common.skc_flags) & SOCK_DONE_BIT) && copied == READ(tp, rcv_nxt))
 		copied--;
 	return copied;
 }
 
 static __always_inline __u32 sock_sent(struct tcp_sock *tp)
 {
-	return BPF_CORE_READ(tp, write_seq);
+	return READ(tp, write_seq);
 }
 
 static __always_inline bool sock_nonblocking(struct sock *sk)
@@ -82,14 +101,15 @@ static __always_inline bool sock_nonblocking(struct sock *sk)
  * does, and WEFT_NONBLOCKING. Where that can't be told (before 5.11): both. */
 static __always_inline __u8 sock_waits(struct sock *sk)
 {
-	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
+	struct socket *socket = READ(sk, sk_socket);
+	struct file *file = socket ? READ(socket, file) : NULL;
 	__u8 flags = 0;
 
 	if (!file || !bpf_core_field_exists(file->f_ep))
 		return WEFT_POLLED | WEFT_NONBLOCKING;
-	if (BPF_CORE_READ(file, f_ep))
+	if (READ(file, f_ep))
 		flags |= WEFT_POLLED;
-	if (BPF_CORE_READ(file, f_flags) & O_NONBLOCK)
+	if (READ(file, f_flags) & O_NONBLOCK)
 		flags |= WEFT_NONBLOCKING;
 	return flags;
 }
