@@ -96,7 +96,7 @@ static void on_record(void *ctx, const struct weft_record *rec, size_t size)
 	case WEFT_RECORD_PROC:
 		procs_on_proc(a->procs, (const struct weft_proc *)rec);
 		if (rec->flags & (WEFT_EXEC | WEFT_FORKED) && procs_get(a->procs, rec->pid))
-			trace_born(a->trace, rec->pid);
+			trace_born(a->trace, rec->pid, rec->time_ns);
 		break;
 	case WEFT_RECORD_EXIT:
 		procs_on_exit(a->procs, rec->pid);
@@ -323,7 +323,7 @@ static int serve(struct agent *a)
 		return 0;
 	err = http_new(a->config.listen, &source, &a->http);
 	if (err)
-		log_error("cannot serve health and metrics: change `listen`, or leave it empty",
+		log_error("cannot serve health and metrics: choose another `listen`, or off",
 			LOG_STR("listen", a->config.listen), LOG_STR("why", strerror(-err)));
 	return err;
 }

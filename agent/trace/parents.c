@@ -15,7 +15,7 @@
 void parents_server(struct parents *p, const struct exchange *ex, struct trace_node *n)
 {
 	struct thread *thread = tasks_thread(p->tasks, ex->pid, ex->request_tid);
-	struct task *task = tasks_process(p->tasks, ex->pid, false);
+	struct task *task = tasks_process(p->tasks, ex->pid, 0);
 	struct trace_node *earlier = node_deref(p->pool, thread->current);
 	struct task_serving *serving;
 
@@ -267,12 +267,7 @@ void parents_client(
 		link_to(p, n, parent, LINK_THREAD);
 	if (!n->parent)
 		return;
-	if (n->alone && parent->quiet && n->start_ns < parent->start_ns + FRESH_NS &&
-		task_signature(task, n->signature) != SIGNATURE_BROKEN) {
-		task_mark(task, n->signature, SIGNATURE_PROVEN);
-		settle(p, n);
-		return;
-	}
+	n->proves = n->alone && parent->quiet && n->start_ns < parent->start_ns + FRESH_NS;
 	n->wait = WAIT_PROOF;
 	n->wait_until_ns = now_ns + PROOF_NS;
 	parents_judge(p, n, now_ns);
@@ -295,7 +290,11 @@ void parents_client_done(struct parents *p, const struct exchange *ex, struct tr
 			serving->in_place++;
 	}
 	/* the request was answered without waiting for this call: was it made for it at all? */
-	if (n->wait == WAIT_PROOF && !parent->open) {
+	if (n->wait == WAIT_PROOF && parent->open && n->proves &&
+		task_signature(task, n->signature) != SIGNATURE_BROKEN) {
+		task_mark(task, n->signature, SIGNATURE_PROVEN);
+		settle(p, n);
+	} else if (n->wait == WAIT_PROOF && !parent->open) {
 		task_mark(task, n->signature, SIGNATURE_BROKEN);
 		unlink_node(p, n);
 	}

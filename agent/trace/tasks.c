@@ -67,7 +67,7 @@ struct task *tasks_find(struct tasks *t, uint32_t pid)
 	return i == TABLE_NONE ? NULL : &t->v[i];
 }
 
-struct task *tasks_process(struct tasks *t, uint32_t pid, bool born)
+struct task *tasks_process(struct tasks *t, uint32_t pid, uint64_t born_ns)
 {
 	struct task *task = tasks_find(t, pid);
 	uint32_t i;
@@ -92,7 +92,7 @@ struct task *tasks_process(struct tasks *t, uint32_t pid, bool born)
 	task = &t->v[i];
 	memset(task, 0, sizeof(*task));
 	task->pid = pid;
-	task->idle_since_ns = born ? 0 : t->start_ns;
+	task->idle_since_ns = born_ns ? born_ns : t->start_ns;
 	table_put(&t->by_pid, pid, i);
 	return task;
 }

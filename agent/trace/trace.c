@@ -86,11 +86,11 @@ void trace_reload(struct trace *t, const struct sampler_options *sampling)
 	t->options.sampling = *sampling;
 }
 
-void trace_born(struct trace *t, uint32_t pid)
+void trace_born(struct trace *t, uint32_t pid, uint64_t time_ns)
 {
 	/* what the number stood for before, or the program that it executed, is over */
 	tasks_exit(t->parents.tasks, pid);
-	tasks_process(t->parents.tasks, pid, true);
+	tasks_process(t->parents.tasks, pid, time_ns);
 }
 
 void trace_exit(struct trace *t, uint32_t pid)

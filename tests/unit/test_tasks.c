@@ -9,16 +9,16 @@ Test(tasks, processes_that_ended_make_room_first)
 	struct tasks *t;
 
 	cr_assert_eq(tasks_new(4, 4, 5, &t), 0);
-	tasks_process(t, 1, false)->serving[0].in_place = 3;
+	tasks_process(t, 1, 0)->serving[0].in_place = 3;
 	for (uint32_t pid = 100; pid < 1000; pid++) {
-		cr_assert_eq(tasks_process(t, pid, true)->idle_since_ns, 0);
+		cr_assert_eq(tasks_process(t, pid, 9)->idle_since_ns, 9);
 		tasks_exit(t, pid);
 		cr_assert_null(tasks_find(t, pid));
 	}
 	cr_assert_eq(tasks_find(t, 1)->serving[0].in_place, 3);
 	cr_assert_eq(tasks_find(t, 1)->idle_since_ns, 5);
 	for (uint32_t pid = 10; pid < 20; pid++)
-		cr_assert_not_null(tasks_process(t, pid, false));
+		cr_assert_not_null(tasks_process(t, pid, 0));
 	cr_assert_null(tasks_find(t, 10));
 	cr_assert_not_null(tasks_find(t, 19));
 	tasks_free(t);
@@ -30,17 +30,17 @@ Test(tasks, one_with_open_requests_is_never_forgotten)
 	struct tasks *t;
 
 	cr_assert_eq(tasks_new(2, 4, 0, &t), 0);
-	tasks_open(t, tasks_process(t, 1, false), &n[0]);
-	tasks_open(t, tasks_process(t, 2, false), &n[1]);
-	cr_assert_null(tasks_process(t, 3, false));
+	tasks_open(t, tasks_process(t, 1, 0), &n[0]);
+	tasks_open(t, tasks_process(t, 2, 0), &n[1]);
+	cr_assert_null(tasks_process(t, 3, 0));
 	task_close(tasks_find(t, 2), &n[1], 77);
-	cr_assert_not_null(tasks_process(t, 3, false));
+	cr_assert_not_null(tasks_process(t, 3, 0));
 	cr_assert_null(tasks_find(t, 2));
 	cr_assert_not_null(tasks_find(t, 1));
 	/* its end closes what was open, once */
 	tasks_exit(t, 1);
 	cr_assert_not(n[0].open);
-	task_close(tasks_process(t, 1, false), &n[0], 1);
+	task_close(tasks_process(t, 1, 0), &n[0], 1);
 	cr_assert_eq(tasks_find(t, 1)->open_count, 0);
 	tasks_free(t);
 }
@@ -53,7 +53,7 @@ Test(tasks, open_requests_are_found_by_head_and_trace_while_they_are_open)
 	unsigned found = 0;
 
 	cr_assert_eq(tasks_new(2, 4, 0, &t), 0);
-	task = tasks_process(t, 1, false);
+	task = tasks_process(t, 1, 0);
 	for (unsigned i = 0; i < 5; i++) {
 		n[i].head = 42;
 		n[i].fixed = i & 1;

@@ -116,7 +116,7 @@ Test(trace, an_event_loops_call_is_linked_where_it_had_no_other_request)
 	struct rig_ex *s, *c;
 
 	rig_open(&r);
-	trace_born(r.trace, 10);
+	trace_born(r.trace, 10, r.now);
 	r.now += 2 * NS_PER_SEC;
 	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 1, EPOLL, "one", "/a");
 	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2, EPOLL, "call1", "/b/1");
@@ -137,6 +137,21 @@ Test(trace, an_event_loops_call_is_linked_where_it_had_no_other_request)
 	rig_done(&r, s, 10);
 	rig_root(&r, "beat");
 	rig_root(&r, "call3");
+	rig_close(&r);
+}
+
+Test(trace, a_call_that_the_request_did_not_wait_for_proves_nothing)
+{
+	struct rig r;
+	struct rig_ex *s, *c;
+
+	rig_open(&r);
+	r.now += 2 * NS_PER_SEC;
+	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 1, EPOLL, "one", "/a");
+	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2, EPOLL, "beat", "/beat");
+	rig_done(&r, s, 10);
+	rig_done(&r, c, 10);
+	rig_root(&r, "beat");
 	rig_close(&r);
 }
 
@@ -293,7 +308,7 @@ Test(trace, an_executed_program_inherits_nothing)
 
 	rig_open(&r);
 	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 1, BLOCKS, "server", "/a");
-	trace_born(r.trace, 10);
+	trace_born(r.trace, 10, r.now);
 	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2, BLOCKS, "call", "/b");
 	rig_done(&r, c, 10);
 	rig_done(&r, s, 10);
