@@ -4,283 +4,12 @@
 #include "capture/capture.h"
 #include "capture/listeners.h"
 #include "capture/procs.h"
-#include "conn/stream.h"
+#include "conn/state.h"
 #include "core/cleanup.h"
-#include "core/table.h"
 
 #include <errno.h>
 
-#define BLOCKS      256 /* for bytes that must be kept: heads that come in pieces */
-#define TRIES_MAX   16 /* calls looked at before a connection counts as not understood */
-#define WAITING_MAX 256 /* connections with something held back that are looked after each tick */
-
-struct conn {
-	uint64_t id;
-	struct conns *all;
-	const struct protocol *proto;
-	void *state;
-	struct stream streams[2]; /* by weft_direction */
-	struct endpoints ends;
-	uint64_t connect_ns, connect_evidence;
-	uint64_t received_ns; /* time of the latest receive */
-	uint32_t connect_pid, connect_tid;
-	uint32_t pid; /* of the latest record */
-	uint32_t other; /* of the latest record */
-	uint32_t epoch; /* of the selection that pid was checked against */
-	enum role role;
-	uint8_t tries;
-	bool numbered;
-	bool polled, nonblocking; /* at the latest record with bytes */
-	bool given_up; /* not understood, or a tunnel: no more bytes wanted */
-	bool unselected; /* nor, for now, of this one */
-	bool own; /* weft's */
-	bool selected; /* pid was traced at epoch */
-	bool asked_once;
-	bool shut, peer_first; /* a direction has ended; the peer's first */
-	bool waiting; /* in the list of those */
-	bool touched; /* since the search for a victim last came by */
-};
-
-struct conns {
-	struct sink sink; /* first: callbacks get its address */
-	struct table by_id;
-	struct table own; /* client ends of weft itself */
-	uint32_t self;
-	struct conn *v;
-	uint32_t *free;
-	uint32_t free_count, capacity, hand;
-	char *states;
-	size_t state_size;
-	struct stream_pool *blocks;
-	struct exchange_pool *exchanges;
-	struct conn *current; /* whose bytes are being parsed */
-	struct conn *waiting[WAITING_MAX];
-	unsigned waiting_count;
-	uint32_t epoch;
-	struct procs *procs;
-	struct listeners *listeners;
-	struct capture *capture;
-	struct counters *counters;
-	const struct conns_ops *ops;
-	void *ctx;
-	_Atomic unsigned in_use, open;
-};
-
-static struct conns *of_sink(struct sink *sink)
-{
-	return (struct conns *)sink;
-}
-
-static struct exchange *sink_open(struct sink *sink)
-{
-	struct conns *all = of_sink(sink);
-	struct conn *c = all->current;
-	struct exchange *ex = exchange_take(all->exchanges);
-
-	if (!ex) {
-		count(all->counters, COUNT_REQUESTS_FULL);
-		return NULL;
-	}
-	all->open = exchange_pool_used(all->exchanges);
-	ex->kind = EXCHANGE_HTTP;
-	ex->role = c->role;
-	ex->conn = c;
-	ex->ends = &c->ends;
-	ex->pid = c->pid;
-	ex->opposite = c->other;
-	ex->numbered = c->numbered;
-	ex->polled = c->polled;
-	ex->nonblocking = c->nonblocking;
-	if (!c->asked_once) {
-		ex->connect_ns = c->connect_ns;
-		ex->connect_evidence = c->connect_evidence;
-		c->asked_once = true;
-	}
-	return ex;
-}
-
-static void sink_asked(
-	struct sink *sink, struct exchange *ex, const struct field *fields, unsigned n)
-{
-	struct conns *all = of_sink(sink);
-
-	all->ops->asked(all->ctx, ex, fields, n);
-}
-
-static void sink_replied(
-	struct sink *sink, struct exchange *ex, const struct field *fields, unsigned n)
-{
-	struct conns *all = of_sink(sink);
-
-	all->ops->replied(all->ctx, ex, fields, n);
-}
-
-static enum counter end_counter(enum exchange_end end)
-{
-	switch (end) {
-	case END_PAIRED:
-		return COUNT_PAIRED;
-	case END_RESET:
-	case END_REFUSED:
-	case END_TIMEOUT:
-	case END_UNREACHABLE:
-		return COUNT_UNPAIRED_RESET;
-	case END_HOLE:
-		return COUNT_UNPAIRED_HOLE;
-	case END_BAD:
-		return COUNT_UNPAIRED_BAD;
-	case END_EVICTED:
-		return COUNT_UNPAIRED_EVICTED;
-	case END_SHUTDOWN:
-		return COUNT_UNPAIRED_SHUTDOWN;
-	case END_OPEN:
-	case END_CLOSED:
-	case END_ABORTED:
-		break;
-	}
-	return COUNT_UNPAIRED_CLOSED;
-}
-
-static void sink_done(struct sink *sink, struct exchange *ex)
-{
-	struct conns *all = of_sink(sink);
-
-	count(all->counters, end_counter(ex->end));
-	all->ops->done(all->ctx, ex);
-	exchange_give(all->exchanges, ex);
-	all->open = exchange_pool_used(all->exchanges);
-}
-
-static void give_up(struct conn *c)
-{
-	if (c->given_up)
-		return;
-	c->given_up = true;
-	capture_want(c->all->capture, c->id, WEFT_WANT_NOTHING);
-	for (unsigned dir = 0; dir < 2; dir++)
-		stream_mute(&c->streams[dir], c->all->blocks);
-}
-
-static void sink_want(struct sink *sink, enum want want)
-{
-	struct conns *all = of_sink(sink);
-
-	if (want == WANT_NOTHING)
-		give_up(all->current);
-	else
-		capture_want(all->capture, all->current->id,
-			want == WANT_COUNTS ? WEFT_WANT_COUNTS : WEFT_WANT_HEADS);
-}
-
-static void sink_count(struct sink *sink, unsigned counter, uint64_t n)
-{
-	count_add(of_sink(sink)->counters, (enum counter)counter, n);
-}
-
-static const struct sink_ops SINK_OPS = {
-	.open = sink_open,
-	.asked = sink_asked,
-	.replied = sink_replied,
-	.done = sink_done,
-	.want = sink_want,
-	.count = sink_count,
-};
-
-/* What a stream's consumer is called with. */
-struct flow {
-	struct conn *conn;
-	enum weft_direction dir;
-};
-
-static enum side side_of(const struct conn *c, enum weft_direction dir)
-{
-	return (c->role == ROLE_SERVER) == (dir == WEFT_RECV) ? SIDE_REQUEST : SIDE_REPLY;
-}
-
-/* Finds the protocol and, where it was open, the role by the first bytes of a call. */
-static enum detect detect(struct conn *c, enum weft_direction dir, struct slice bytes)
-{
-	bool more = false;
-
-	for (unsigned i = 0; i < PROTOCOLS_COUNT; i++) {
-		enum detect d = PROTOCOLS[i]->detect(bytes);
-		enum role role;
-
-		more |= d == DETECT_MORE;
-		if (d != DETECT_REQUEST && d != DETECT_REPLY)
-			continue;
-		role = (d == DETECT_REQUEST) == (dir == WEFT_RECV) ? ROLE_SERVER : ROLE_CLIENT;
-		if (c->role != ROLE_UNKNOWN && c->role != role)
-			continue;
-		c->role = role;
-		c->proto = PROTOCOLS[i];
-		memset(c->state, 0, c->proto->state_size);
-		return d;
-	}
-	return more ? DETECT_MORE : DETECT_NO;
-}
-
-static enum parse flow_feed(void *ctx, const struct feed *in, struct parsed *ret)
-{
-	struct flow *flow = ctx;
-	struct conn *c = flow->conn;
-
-	if (!c->proto) {
-		enum detect d = in->call_start && in->bytes.len ? detect(c, flow->dir, in->bytes)
-								: DETECT_NO;
-
-		ret->used = 0;
-		ret->skip = 0;
-		if (d == DETECT_MORE && in->bytes.len < PARSE_KEEP)
-			return PARSE_MORE;
-		if (!c->proto) {
-			/* a connection joined in its middle shows a message's beginning sooner or
-			 * later */
-			if (in->call_start && ++c->tries >= TRIES_MAX) {
-				count(c->all->counters, COUNT_PROTO_UNKNOWN);
-				give_up(c);
-				return PARSE_BAD;
-			}
-			ret->used = in->bytes.len;
-			return PARSE_CONSUMED;
-		}
-	}
-	return c->proto->feed(c->state, &c->all->sink, side_of(c, flow->dir), in, ret);
-}
-
-static void flow_hole(void *ctx, const struct feed *in, uint64_t n)
-{
-	struct flow *flow = ctx;
-	struct conn *c = flow->conn;
-
-	if (c->proto)
-		c->proto->hole(c->state, &c->all->sink, side_of(c, flow->dir), in, n);
-}
-
-static void flow_eof(void *ctx, uint64_t time_ns)
-{
-	struct flow *flow = ctx;
-	struct conn *c = flow->conn;
-
-	if (c->proto)
-		c->proto->eof(c->state, &c->all->sink, side_of(c, flow->dir), time_ns);
-}
-
-static const struct stream_ops STREAM_OPS = {
-	.feed = flow_feed,
-	.hole = flow_hole,
-	.eof = flow_eof,
-};
-
-static struct stream_io io_of(struct flow *flow)
-{
-	return (struct stream_io){
-		.pool = flow->conn->all->blocks,
-		.ops = &STREAM_OPS,
-		.ctx = flow,
-		.peer = &flow->conn->streams[!flow->dir],
-	};
-}
+#define BLOCKS 256 /* for bytes that must be kept: heads that come in pieces */
 
 static void tally(struct conns *all, const struct stream_tally *t)
 {
@@ -309,7 +38,7 @@ static void watch(struct conn *c)
 	do {                                                                                       \
 		for (unsigned dir_ = 0; dir_ < 2; dir_++) {                                        \
 			struct flow flow_ = {(c), (enum weft_direction)dir_};                      \
-			struct stream_io io = io_of(&flow_);                                       \
+			struct stream_io io = conn_io(&flow_);                                     \
 			struct stream *stream = &(c)->streams[dir_];                               \
 			(c)->all->current = (c);                                                   \
 			call;                                                                      \
@@ -454,7 +183,7 @@ void conns_on_open(struct conns *all, const struct weft_open *rec)
 		c = conn_add(all, rec->conn, rec->head.time_ns);
 	set_ends(c, rec);
 	if (is_own(c, rec->head.pid)) {
-		give_up(c);
+		conn_give_up(c);
 		return;
 	}
 	if (again) {
@@ -528,14 +257,14 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 	else if (time_ns < c->received_ns)
 		time_ns = c->received_ns; /* no answer leaves before the question came */
 	seg.time_ns = time_ns;
-	io = io_of(&flow);
+	io = conn_io(&flow);
 	all->current = c;
 	stream_push(&c->streams[dir], &seg, &io);
 	tally(all, &io.tally);
 	if (stream_holds(&c->streams[!dir])) {
 		struct flow back = {c, !dir};
 
-		io = io_of(&back);
+		io = conn_io(&back);
 		stream_resume(&c->streams[!dir], &io);
 		tally(all, &io.tally);
 	}
@@ -554,7 +283,7 @@ void conns_on_shut(struct conns *all, const struct weft_shut *rec)
 	if (!c->shut)
 		c->peer_first = dir == WEFT_RECV;
 	c->shut = true;
-	io = io_of(&flow);
+	io = conn_io(&flow);
 	all->current = c;
 	stream_fin(&c->streams[dir], dir == WEFT_SEND ? rec->send_seq : rec->recv_seq, &io);
 	tally(all, &io.tally);
@@ -589,7 +318,7 @@ static void connect_failed(struct conn *c, const struct weft_shut *rec)
 	count(all->counters, COUNT_CONNS_FAILED);
 	all->current = c;
 	count(all->counters, COUNT_REQUESTS);
-	ex = sink_open(&all->sink);
+	ex = CONN_SINK.open(&all->sink);
 	if (!ex)
 		return;
 	ex->kind = EXCHANGE_CONNECT;
@@ -600,7 +329,7 @@ static void connect_failed(struct conn *c, const struct weft_shut *rec)
 	/* no error: the process gave up on it, which is how its own timeouts look from here */
 	ex->end = rec->error ? end_of(rec->error, false) : END_TIMEOUT;
 	all->ops->asked(all->ctx, ex, NULL, 0);
-	sink_done(&all->sink, ex);
+	CONN_SINK.done(&all->sink, ex);
 }
 
 void conns_on_close(struct conns *all, const struct weft_shut *rec)
@@ -614,7 +343,7 @@ void conns_on_close(struct conns *all, const struct weft_shut *rec)
 		connect_failed(c, rec);
 	} else if (!c->given_up && !c->unselected) {
 		struct flow flow = {c, WEFT_RECV};
-		struct stream_io io = io_of(&flow);
+		struct stream_io io = conn_io(&flow);
 
 		all->current = c;
 		stream_reach(&c->streams[WEFT_RECV], rec->recv_seq, &io);
@@ -689,7 +418,7 @@ int conns_new(const struct conns_options *options, struct procs *procs, struct l
 	for (unsigned i = 0; i < PROTOCOLS_COUNT; i++)
 		if (PROTOCOLS[i]->state_size > all->state_size)
 			all->state_size = (PROTOCOLS[i]->state_size + 15u) & ~(size_t)15;
-	all->sink.ops = &SINK_OPS;
+	all->sink.ops = &CONN_SINK;
 	all->capacity = n;
 	all->self = options->self;
 	all->v = calloc(n, sizeof(all->v[0]));

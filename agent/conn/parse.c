@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the streams and the protocols: finds the protocol, feeds it, and keeps its exchanges. */
+#include "capture/capture.h"
+#include "conn/state.h"
+
+#define TRIES_MAX 16 /* calls looked at before a connection counts as not understood */
+
+static struct conns *of_sink(struct sink *sink)
+{
+	return (struct conns *)sink;
+}
+
+static struct exchange *sink_open(struct sink *sink)
+{
+	struct conns *all = of_sink(sink);
+	struct conn *c = all->current;
+	struct exchange *ex = exchange_take(all->exchanges);
+
+	if (!ex) {
+		count(all->counters, COUNT_REQUESTS_FULL);
+		return NULL;
+	}
+	all->open = exchange_pool_used(all->exchanges);
+	ex->kind = EXCHANGE_HTTP;
+	ex->role = c->role;
+	ex->conn = c;
+	ex->ends = &c->ends;
+	ex->pid = c->pid;
+	ex->opposite = c->other;
+	ex->numbered = c->numbered;
+	ex->polled = c->polled;
+	ex->nonblocking = c->nonblocking;
+	if (!c->asked_once) {
+		ex->connect_ns = c->connect_ns;
+		ex->connect_evidence = c->connect_evidence;
+		c->asked_once = true;
+	}
+	return ex;
+}
+
+static void sink_asked(
+	struct sink *sink, struct exchange *ex, const struct field *fields, unsigned n)
+{
+	struct conns *all = of_sink(sink);
+
+	all->ops->asked(all->ctx, ex, fields, n);
+}
+
+static void sink_replied(
+	struct sink *sink, struct exchange *ex, const struct field *fields, unsigned n)
+{
+	struct conns *all = of_sink(sink);
+
+	all->ops->replied(all->ctx, ex, fields, n);
+}
+
+static enum counter end_counter(enum exchange_end end)
+{
+	switch (end) {
+	case END_PAIRED:
+		return COUNT_PAIRED;
+	case END_RESET:
+	case END_REFUSED:
+	case END_TIMEOUT:
+	case END_UNREACHABLE:
+		return COUNT_UNPAIRED_RESET;
+	case END_HOLE:
+		return COUNT_UNPAIRED_HOLE;
+	case END_BAD:
+		return COUNT_UNPAIRED_BAD;
+	case END_EVICTED:
+		return COUNT_UNPAIRED_EVICTED;
+	case END_SHUTDOWN:
+		return COUNT_UNPAIRED_SHUTDOWN;
+	case END_OPEN:
+	case END_CLOSED:
+	case END_ABORTED:
+		break;
+	}
+	return COUNT_UNPAIRED_CLOSED;
+}
+
+static void sink_done(struct sink *sink, struct exchange *ex)
+{
+	struct conns *all = of_sink(sink);
+
+	count(all->counters, end_counter(ex->end));
+	all->ops->done(all->ctx, ex);
+	exchange_give(all->exchanges, ex);
+	all->open = exchange_pool_used(all->exchanges);
+}
+
+void conn_give_up(struct conn *c)
+{
+	if (c->given_up)
+		return;
+	c->given_up = true;
+	capture_want(c->all->capture, c->id, WEFT_WANT_NOTHING);
+	for (unsigned dir = 0; dir < 2; dir++)
+		stream_mute(&c->streams[dir], c->all->blocks);
+}
+
+static void sink_want(struct sink *sink, enum want want)
+{
+	struct conns *all = of_sink(sink);
+
+	if (want == WANT_NOTHING)
+		conn_give_up(all->current);
+	else
+		capture_want(all->capture, all->current->id,
+			want == WANT_COUNTS ? WEFT_WANT_COUNTS : WEFT_WANT_HEADS);
+}
+
+static void sink_count(struct sink *sink, unsigned counter, uint64_t n)
+{
+	count_add(of_sink(sink)->counters, (enum counter)counter, n);
+}
+
+const struct sink_ops CONN_SINK = {
+	.open = sink_open,
+	.asked = sink_asked,
+	.replied = sink_replied,
+	.done = sink_done,
+	.want = sink_want,
+	.count = sink_count,
+};
+
+static enum side side_of(const struct conn *c, enum weft_direction dir)
+{
+	return (c->role == ROLE_SERVER) == (dir == WEFT_RECV) ? SIDE_REQUEST : SIDE_REPLY;
+}
+
+/* Finds the protocol and, where it was open, the role by the first bytes of a call. */
+static enum detect detect(struct conn *c, enum weft_direction dir, struct slice bytes)
+{
+	bool more = false;
+
+	for (unsigned i = 0; i < PROTOCOLS_COUNT; i++) {
+		enum detect d = PROTOCOLS[i]->detect(bytes);
+		enum role role;
+
+		more |= d == DETECT_MORE;
+		if (d != DETECT_REQUEST && d != DETECT_REPLY)
+			continue;
+		role = (d == DETECT_REQUEST) == (dir == WEFT_RECV) ? ROLE_SERVER : ROLE_CLIENT;
+		if (c->role != ROLE_UNKNOWN && c->role != role)
+			continue;
+		c->role = role;
+		c->proto = PROTOCOLS[i];
+		memset(c->state, 0, c->proto->state_size);
+		return d;
+	}
+	return more ? DETECT_MORE : DETECT_NO;
+}
+
+static enum parse flow_feed(void *ctx, const struct feed *in, struct parsed *ret)
+{
+	struct flow *flow = ctx;
+	struct conn *c = flow->conn;
+
+	if (!c->proto) {
+		enum detect d = in->call_start && in->bytes.len ? detect(c, flow->dir, in->bytes)
+								: DETECT_NO;
+
+		ret->used = 0;
+		ret->skip = 0;
+		if (d == DETECT_MORE && in->bytes.len < PARSE_KEEP)
+			return PARSE_MORE;
+		if (!c->proto) {
+			/* a connection joined in its middle shows a message's beginning sooner or
+			 * later */
+			if (in->call_start && ++c->tries >= TRIES_MAX) {
+				count(c->all->counters, COUNT_PROTO_UNKNOWN);
+				conn_give_up(c);
+				return PARSE_BAD;
+			}
+			ret->used = in->bytes.len;
+			return PARSE_CONSUMED;
+		}
+	}
+	return c->proto->feed(c->state, &c->all->sink, side_of(c, flow->dir), in, ret);
+}
+
+static void flow_hole(void *ctx, const struct feed *in, uint64_t n)
+{
+	struct flow *flow = ctx;
+	struct conn *c = flow->conn;
+
+	if (c->proto)
+		c->proto->hole(c->state, &c->all->sink, side_of(c, flow->dir), in, n);
+}
+
+static void flow_eof(void *ctx, uint64_t time_ns)
+{
+	struct flow *flow = ctx;
+	struct conn *c = flow->conn;
+
+	if (c->proto)
+		c->proto->eof(c->state, &c->all->sink, side_of(c, flow->dir), time_ns);
+}
+
+static const struct stream_ops STREAM_OPS = {
+	.feed = flow_feed,
+	.hole = flow_hole,
+	.eof = flow_eof,
+};
+
+struct stream_io conn_io(struct flow *flow)
+{
+	return (struct stream_io){
+		.pool = flow->conn->all->blocks,
+		.ops = &STREAM_OPS,
+		.ctx = flow,
+		.peer = &flow->conn->streams[!flow->dir],
+	};
+}
