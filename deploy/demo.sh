@@ -153,6 +153,10 @@ None of these programs is instrumented. weft watches their socket calls from out
 together, for each customer's request, the tree of what happened. Watch for payments without
 enough money (402), a blocked account (409), a slow mail server, and one bug (500).
 
+  ${dim}▸ a request as its server saw it   ⇢▸ a call and the request it led to   ⇢ a call alone${plain}
+  ${dim}200  5.4 ms (+3.7 ms)   how it ended, how long it took (of that not spent in the server)${plain}
+  ${dim}thread+socket           the evidence: who made the call, which request it became${plain}
+
 EOF
 
 /usr/bin/python3 deploy/bank/customers.py "$INGRESS" "$seconds" 1.5 &

@@ -39,7 +39,7 @@ struct terminal {
 	FILE *memory;
 	char *buf;
 	size_t len;
-	uint64_t written;
+	uint64_t written; /* since the latest send */
 	struct leaf *unused;
 	struct tree trees[TRACES];
 	unsigned shown_at;
@@ -209,13 +209,13 @@ static void terminal_send(void *self, const struct slice *spans, unsigned n, str
 	struct span span;
 	char text[64];
 
-	t->written = 0;
 	for (unsigned i = 0; i < n; i++) {
 		span_unpack(spans[i].ptr, spans[i].len, &span);
 		terminal_add(t, &span, now);
 	}
 	terminal_tick(t, now);
 	out.bytes = t->written;
+	t->written = 0;
 	if (t->error) {
 		out.verdict = VERDICT_FAIL;
 		snprintf(out.error, sizeof(out.error), "%s",

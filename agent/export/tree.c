@@ -16,7 +16,7 @@
 
 /* The columns at the right, from the edge; as many of them as leave room for the tree. */
 #define CODE_WIDTH 5
-#define TIME_WIDTH 18
+#define TIME_WIDTH 20
 #define LINK_WIDTH 16
 #define BAR_WIDTH  18
 #define TREE_WIDTH 36
@@ -56,12 +56,14 @@ static void label_put(struct leaf *leaf, struct slice s)
 	keep(leaf->label, sizeof(leaf->label), &leaf->label_len, s);
 }
 
-/* Where a call goes to: the URL without scheme and query, else the server's address. */
+/* Where a call goes to: the URL without scheme and query, else the server's address and port. */
 static void label_target(struct leaf *leaf, const struct span *span)
 {
 	const struct attr *url = attr_find(span, SLICE("url.full"));
 	const struct attr *server = attr_find(span, SLICE("server.address"));
+	const struct attr *port = attr_find(span, SLICE("server.port"));
 	struct slice target = {NULL, 0}, rest;
+	char text[16];
 
 	if (url && url->type == ATTR_STRING) {
 		const char *scheme = memmem(url->str.ptr, url->str.len, "://", 3);
@@ -74,10 +76,36 @@ static void label_target(struct leaf *leaf, const struct span *span)
 	} else if (server && server->type == ATTR_STRING) {
 		target = server->str;
 	}
-	if (target.len) {
-		label_put(leaf, SLICE(" "));
-		label_put(leaf, target);
+	if (!target.len)
+		return;
+	label_put(leaf, SLICE(" "));
+	label_put(leaf, target);
+	if (!url && port && port->type == ATTR_INT) {
+		snprintf(text, sizeof(text), ":%d", (int)port->num);
+		label_put(leaf, slice_str(text));
 	}
+}
+
+/* A request whose name says nothing of where it went: one that has no route, as after a 404. */
+static void label_path(struct leaf *leaf, const struct span *span)
+{
+	const struct attr *path = attr_find(span, SLICE("url.path"));
+
+	if (attr_find(span, SLICE("http.route")) || !path || path->type != ATTR_STRING)
+		return;
+	label_put(leaf, SLICE(" "));
+	label_put(leaf, path->str);
+}
+
+/* The fallback of the conventions, unknown_service:<executable>, without what is the same on every
+ * line. */
+static struct slice short_service(struct slice service)
+{
+	struct slice prefix = SLICE("unknown_service:");
+
+	if (service.len > prefix.len && memcmp(service.ptr, prefix.ptr, prefix.len) == 0)
+		return slice_of(service.ptr + prefix.len, service.len - prefix.len);
+	return service;
 }
 
 void leaf_fill(struct leaf *leaf, const struct span *span, struct slice service)
@@ -94,10 +122,12 @@ void leaf_fill(struct leaf *leaf, const struct span *span, struct slice service)
 	leaf->link = span->link;
 	leaf->start_ns = span->start_ns;
 	leaf->end_ns = span->end_ns;
-	keep(leaf->service, sizeof(leaf->service), &leaf->service_len, service);
+	keep(leaf->service, sizeof(leaf->service), &leaf->service_len, short_service(service));
 	label_put(leaf, span->name);
 	if (span->kind == SPAN_CLIENT)
 		label_target(leaf, span);
+	else
+		label_path(leaf, span);
 	if (status && status->type == ATTR_INT)
 		leaf->code_len =
 			(uint8_t)snprintf(leaf->code, sizeof(leaf->code), "%d", (int)status->num);
@@ -300,25 +330,35 @@ static void put_indent(struct page *page, const struct indent *indent, unsigned 
 	page_style(page, RESET);
 }
 
+static void put_service(struct page *page, const struct leaf *leaf, unsigned until)
+{
+	page_style(page, BOLD);
+	page_text(page, leaf_service(leaf), until);
+	page_style(page, RESET);
+	page_put(page, " ");
+	page_style(page, leaf->error ? RED : "");
+}
+
 static void put_line(
 	struct page *page, const struct leaf *leaf, const struct indent *indent, unsigned depth)
 {
 	const struct leaf *hop = leaf->hop, *shown = hop ? hop : leaf;
-	unsigned until = page->tree_width - 1;
+	unsigned until = page->tree_width - 1, error = 0;
 
+	if (leaf->code_len > 3) { /* no status: it stands behind the label, which gives way */
+		until += CODE_WIDTH;
+		error = leaf->code_len < until / 2 ? leaf->code_len + 1u : until / 2;
+	}
 	put_indent(page, indent, depth);
 	page_style(page, leaf->error ? RED : "");
-	page_put(page, hop ? "⇢▸ " : leaf->kind == SPAN_CLIENT ? "⇢ " : "▸ ");
 	/* a call's own service stands in the line above it */
-	if (leaf->kind != SPAN_CLIENT || hop || !leaf->parent) {
-		page_style(page, BOLD);
-		page_text(page, leaf_service(shown), until);
-		page_style(page, RESET);
-		page_put(page, " ");
-		page_style(page, leaf->error ? RED : "");
-	}
-	page_text(page, leaf_label(shown), until);
-	if (leaf->code_len > 3) {
+	if (hop && !leaf->parent)
+		put_service(page, leaf, until / 3);
+	page_put(page, hop ? "⇢▸ " : leaf->kind == SPAN_CLIENT ? "⇢ " : "▸ ");
+	if (leaf->kind != SPAN_CLIENT || hop || !leaf->parent)
+		put_service(page, shown, until - error);
+	page_text(page, leaf_label(shown), until - error);
+	if (error) {
 		page_put(page, " ");
 		page_text(page, leaf_code(leaf), until);
 	}

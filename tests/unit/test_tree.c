@@ -80,13 +80,13 @@ Test(tree, shows_calls_and_their_requests_as_hops, .init = plant_bank)
 {
 	expect(printed(100, false, false),
 		"20:26:40.123  4bf92f3577b34da6  GET /orders/{id}  6 spans  24.0 ms  200\n"
-		"▸ ingress GET /orders/{id}                 200  24.0 ms                           "
+		"▸ ingress GET /orders/{id}               200  24.0 ms                             "
 		"  ████████████████\n"
-		"└─⇢▸ payments GET /orders/{id}             200  20.0 ms (+2.0 ms)   thread+socket "
+		"└─⇢▸ payments GET /orders/{id}           200  20.0 ms (+2.0 ms)     thread+socket "
 		"  ██████████████\n"
-		"  ├─⇢▸ accounts GET /orders/{id}           200  4.0 ms (+2.0 ms)    thread+socket "
+		"  ├─⇢▸ accounts GET /orders/{id}         200  4.0 ms (+2.0 ms)      thread+socket "
 		"    ███\n"
-		"  └─⇢ GET accounts:8080/accounts/17        502  9.0 ms              thread        "
+		"  └─⇢ GET accounts:8080/accounts/17      502  9.0 ms                thread        "
 		"        ███████\n"
 		"\n");
 }
@@ -95,10 +95,40 @@ Test(tree, gives_up_columns_in_a_narrow_terminal, .init = plant_bank)
 {
 	expect(printed(60, false, false),
 		"20:26:40.123  4bf92f3577b34da6  GET…  6 spans  24.0 ms  200\n"
-		"▸ ingress GET /orders/{id}           200  24.0 ms\n"
-		"└─⇢▸ payments GET /orders/{id}       200  20.0 ms (+2.0 ms)\n"
-		"  ├─⇢▸ accounts GET /orders/{id}     200  4.0 ms (+2.0 ms)\n"
-		"  └─⇢ GET accounts:8080/accounts/17  502  9.0 ms\n"
+		"▸ ingress GET /orders/{id}          200  24.0 ms\n"
+		"└─⇢▸ payments GET /orders/{id}      200  20.0 ms (+2.0 ms)\n"
+		"  ├─⇢▸ accounts GET /orders/{id}    200  4.0 ms (+2.0 ms)\n"
+		"  └─⇢ GET accounts:8080/accounts/17 502  9.0 ms\n"
+		"\n");
+}
+
+Test(tree, names_who_called_where_a_trace_starts_with_a_call, .init = plant)
+{
+	struct span s = at(sample_span(SPAN_CLIENT, 1, 1, 0), 0, 1200);
+
+	grow(&s, "unknown_service:curl");
+	s = at(sample_span(SPAN_SERVER, 1, 2, 1), 1, 200);
+	grow(&s, "unknown_service:python3.11");
+	expect(printed(100, false, false),
+		"20:26:40.123  4bf92f3577b34da6  GET accounts:8080/accounts/17  2 spans  1.20 s  "
+		"200\n"
+		"curl ⇢▸ python3.11 GET /orders/{id}      200  1.20 s (+1.00 s)      socket        "
+		"  ████████████████\n"
+		"\n");
+}
+
+Test(tree, shows_the_path_of_a_request_without_a_route, .init = plant)
+{
+	struct span s = sample_span(SPAN_SERVER, 1, 1, 0);
+
+	s.name = SLICE("GET");
+	s.attr_count = 0;
+	span_add_str(&s, SLICE("url.path"), SLICE("/nowhere"));
+	span_add_int(&s, SLICE("http.response.status_code"), 404);
+	grow(&s, "unknown_service:");
+	expect(printed(60, false, false),
+		"20:26:40.123  4bf92f3577b34da6  GET…  1 span  4.2 ms  404\n"
+		"▸ unknown_service: GET /nowhere     404  4.2 ms\n"
 		"\n");
 }
 
@@ -121,9 +151,9 @@ Test(tree, colours_errors_and_little_else, .init = plant)
 					  "[1mingress\x1b"
 					  "[0m \x1b"
 					  "[31mGET /orders/{id}\x1b"
-					  "[0m                 \x1b"
+					  "[0m               \x1b"
 					  "[31m500\x1b"
-					  "[0m  4.2 ms                            \x1b"
+					  "[0m  4.2 ms                              \x1b"
 					  "[31m  ████████████████\x1b"
 					  "[0m\n"
 					  "\n");
@@ -138,9 +168,9 @@ Test(tree, says_that_late_spans_continue_a_trace, .init = plant)
 	grow(&s, "payments");
 	expect(printed(100, false, true), "20:26:40.123  4bf92f3577b34da6  GET "
 					  "accounts:8080/accounts/17  2 spans, continued\n"
-					  "⇢ payments GET accounts:8080/accounts/17   200  4.2 ms  "
+					  "⇢ payments GET accounts:8080/accounts/17 200  4.2 ms    "
 					  "            thread          ████████████████\n"
-					  "⇢ payments GET accounts:8080/accounts/17   200  4.2 ms  "
+					  "⇢ payments GET accounts:8080/accounts/17 200  4.2 ms    "
 					  "            thread          ████████████████\n"
 					  "\n");
 }
@@ -158,7 +188,7 @@ Test(tree, escapes_what_a_terminal_would_obey, .init = plant)
 		"/\\x1b[2J\\x0d\\x0a\\xc2\\x9b\\xe2\\x80\\xae\\xff\\xc3 ä\\x7f  1 span  4.2 ms  "
 		"\\x1b]0;x\\x07\n"
 		"▸ a\\x09b GET /\\x1b[2J\\x0d\\x0a\\xc2\\x9b\\xe2\\x80\\xae\\xff\\xc3 ä\\x7f "
-		"\\x1b]0;x\\x07            4.2 ms                              ████████████████\n"
+		"\\x1b]0;x\\x07          4.2 ms                                ████████████████\n"
 		"\n");
 }
 
@@ -173,7 +203,7 @@ Test(tree, cuts_long_names_in_whole_characters, .init = plant)
 	grow(&s, "ingress");
 	expect(printed(60, false, false),
 		"20:26:40.123  4bf92f3577b34da6  äää…  1 span  4.2 ms  200\n"
-		"▸ ingress äääääääääääääääääääääääää… 200  4.2 ms\n"
+		"▸ ingress ääääääääääääääääääääääää… 200  4.2 ms\n"
 		"\n");
 }
 
@@ -183,13 +213,16 @@ Test(tree, shows_failed_calls_with_their_error, .init = plant)
 
 	s.status = SPAN_ERROR;
 	s.attr_count = 0;
+	s.name = SLICE("connect");
 	span_add_str(&s, SLICE("server.address"), SLICE("10.0.0.9"));
-	span_add_str(&s, SLICE("error.type"), SLICE("ECONNREFUSED"));
+	span_add_int(&s, SLICE("server.port"), 8080);
+	span_add_str(&s, SLICE("error.type"), SLICE("connection_refused"));
 	s.end_ns = s.start_ns + 1234567890;
 	grow(&s, "payments");
 	expect(printed(100, false, false),
-		"20:26:40.123  4bf92f3577b34da6  GET 10.0.0.9  1 span  1.23 s  ECONNREFUSED\n"
-		"⇢ payments GET 10.0.0.9 ECONNREFUSED            1.23 s                            "
+		"20:26:40.123  4bf92f3577b34da6  connect 10.0.0.9:8080  1 span  1.23 s  "
+		"connection_refused\n"
+		"⇢ payments connect 10.0.0… connection_refused 1.23 s                              "
 		"  ████████████████\n"
 		"\n");
 }
