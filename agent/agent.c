@@ -115,6 +115,8 @@ static void on_described(void *ctx, struct proc *proc)
 
 	process_describe(proc->pid, slice_str(proc->comm), slice_str(proc->exe), &a->host, &attrs);
 	proc->resource = resource_intern(a->resources, attrs.attrs, attrs.n);
+	log_debug("process is traced", LOG_INT("pid", proc->pid), LOG_STR("comm", proc->comm),
+		LOG_STR("exe", proc->exe), LOG_STR("cgroup", proc->cgroup));
 }
 
 static const struct procs_ops PROCS_OPS = {.described = on_described};
@@ -355,6 +357,7 @@ static void reload(struct agent *a, int argc, char **argv)
 {
 	_free_ struct config *next = calloc(1, sizeof(*next));
 	_free_ struct config_errors *errors = calloc(1, sizeof(*errors));
+	struct procs_stats procs;
 	char keys[256];
 
 	if (!next || !errors)
@@ -377,7 +380,9 @@ static void reload(struct agent *a, int argc, char **argv)
 	trace_reload(a->trace, &next->trace.sampling);
 	procs_scan(a->procs);
 	conns_reselect(a->conns);
-	log_info("reloaded", LOG_INT("rules", next->capture.rules.n));
+	procs_stats(a->procs, &procs);
+	log_info("reloaded", LOG_INT("rules", next->capture.rules.n),
+		LOG_INT("processes", procs.traced));
 }
 
 static void report(struct agent *a, bool last)

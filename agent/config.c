@@ -233,7 +233,7 @@ static void check_together(struct config_load *load)
 			"%s: export.batch_bytes (%u) is more than export.queue_bytes (%u)", place,
 			c->export.batch_bytes, c->export.queue_bytes);
 	}
-	if (is_given(c, "exporters") && !c->exporters_none && !c->export.otlp &&
+	if (!load->errors->n && is_given(c, "exporters") && !c->exporters_none && !c->export.otlp &&
 		!c->export.terminal && !c->export.json) {
 		config_place(c, (unsigned)option_by_key(SLICE("exporters")), place, sizeof(place));
 		config_error(load->errors, "%s: is empty (none is called none)", place);

@@ -5,10 +5,10 @@
  *
  * The books, each an invariant that tests assert:
  *   records:  read = good + bad
- *   requests: requests = exchanges done + exchanges open + request_lost{*}
- *   spans:    made = released + held + dropped_held
+ *   requests: requests = requests_done{*} + open
+ *   spans:    made = released + held + dropped
  *             released = sampled_out + offered
- *   each exporter: offered = queued + dropped_queue; queued = sent + rejected + failed + in queue
+ *   each exporter: offered = dropped + sent + rejected + failed + queued
  */
 #pragma once
 #include <stdatomic.h>
@@ -31,7 +31,7 @@
 	X(PROTO_UNKNOWN, "connections_not_understood", "", "connections of no known protocol")     \
 	X(TUNNELS, "connections_tunnelled", "",                                                    \
 		"connections that left HTTP by CONNECT or Upgrade")                                \
-	X(REQUESTS, "requests", "", "request heads parsed")                                        \
+	X(REQUESTS, "requests", "", "requests seen, and connects that failed")                     \
 	X(REPLIES, "replies", "", "final reply heads parsed")                                      \
 	X(REPLY_UNPAIRED, "replies_unpaired", "", "replies whose request was not seen")            \
 	X(PAIRED, "requests_done", "result=\"paired\"", "requests that ended, by result")          \
@@ -53,8 +53,6 @@
 	X(SPANS_SAMPLED_OUT, "spans_sampled_out", "", "spans left out by the sampler")             \
 	X(SPANS_HELD_DROPPED, "spans_dropped", "reason=\"hold_full\"",                             \
 		"spans dropped before export")                                                     \
-	X(SPANS_UNSELECTED, "spans_dropped", "reason=\"unselected\"",                              \
-		"spans dropped before export")                                                     \
 	X(LINK_ROOT, "links", "link=\"none\"", "spans by the evidence for their parent")           \
 	X(LINK_HEADER, "links", "link=\"header\"", "spans by the evidence for their parent")       \
 	X(LINK_SOCKET, "links", "link=\"socket\"", "spans by the evidence for their parent")       \
@@ -62,7 +60,7 @@
 	X(LINK_FORWARD, "links", "link=\"forward\"", "spans by the evidence for their parent")     \
 	X(LINK_AMBIGUOUS, "links_ambiguous", "",                                                   \
 		"spans left unlinked: several parents were possible")                              \
-	X(ENDS_EVICTED, "ends_evicted", "", "client ends forgotten before a server end asked")     \
+	X(ENDS_EVICTED, "ends_evicted", "", "requests whose client's end was given up for room")   \
 	X(ROUTES_FULL, "routes_full", "", "paths named without a route: clusterer at its limit")   \
 	X(PROCS_SEEN, "processes_seen", "", "processes decided on")                                \
 	X(PROCS_EVICTED, "processes_evicted", "", "processes forgotten: table full")

@@ -131,8 +131,6 @@ static void gauges(FILE *out, const struct snapshot *s)
 		{"spans_held", "spans waiting for their trace to be settled", s->spans_held},
 		{"ring_used_bytes", "bytes in the ring buffer now", s->ring_used_bytes},
 		{"ring_bytes", "size of the ring buffer", s->ring_bytes},
-		{"resources", "different resources known", s->resources},
-		{"routes", "path segments kept by the route clusterer", s->routes},
 		{"map_bytes", "kernel memory in BPF maps", s->map_bytes},
 	};
 

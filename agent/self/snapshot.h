@@ -29,7 +29,7 @@ struct snapshot {
 
 	uint64_t connections, exchanges_open, processes_traced, spans_held;
 	uint64_t ring_used_bytes, ring_bytes;
-	uint64_t resources, resource_overflows, routes;
+	uint64_t resource_overflows;
 	uint64_t map_bytes; /* locked in BPF maps */
 
 	unsigned exporter_count;
