@@ -75,7 +75,7 @@ const struct option options[] = {
 		FIELD(capture.transport), .choices = transports, .def = "ringbuf",
 		.help = "how records reach the agent; perf where the kernel has no ring buffer"},
 	{"capture.ring_bytes", "ring-bytes", {"WEFT_RING_BYTES"}, "SIZE", OPT_POWER,
-		FIELD(capture.ring_bytes), .min = 64 * KIB, .max = 1024 * MIB, .def = "2MiB",
+		FIELD(capture.ring_bytes), .min = 64 * KIB, .max = 1024 * MIB, .def = "4MiB",
 		.help = "the ring buffer (perf: of each CPU); larger if "
 			"weft_kernel_lost_full_total rises"},
 	{"capture.max_connections", "max-connections", {"WEFT_MAX_CONNECTIONS"}, "N", OPT_UINT,

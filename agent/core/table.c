@@ -20,11 +20,10 @@ int table_init(struct table *t, unsigned capacity)
 
 	while (size < capacity + capacity / 2)
 		size *= 2;
-	t->slots = malloc(size * sizeof(t->slots[0]));
+	/* zeroed slots are free, so that pages no key has reached are not resident */
+	t->slots = calloc(size, sizeof(t->slots[0]));
 	if (!t->slots)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < size; i++)
-		t->slots[i].value = TABLE_NONE;
 	t->mask = size - 1;
 	t->count = 0;
 	t->capacity = capacity;
@@ -41,26 +40,26 @@ static uint32_t slot_of(const struct table *t, uint64_t key)
 {
 	uint32_t i = (uint32_t)mix(key) & t->mask;
 
-	while (t->slots[i].value != TABLE_NONE && t->slots[i].key != key)
+	while (t->slots[i].held && t->slots[i].key != key)
 		i = (i + 1) & t->mask;
 	return i;
 }
 
 uint32_t table_find(const struct table *t, uint64_t key)
 {
-	return t->slots[slot_of(t, key)].value;
+	return t->slots[slot_of(t, key)].held - 1;
 }
 
 int table_put(struct table *t, uint64_t key, uint32_t value)
 {
 	uint32_t i = slot_of(t, key);
 
-	if (t->slots[i].value == TABLE_NONE) {
+	if (!t->slots[i].held) {
 		if (t->count == t->capacity)
 			return -ENOSPC;
 		t->count++;
 	}
-	t->slots[i] = (struct table_slot){key, value};
+	t->slots[i] = (struct table_slot){key, value + 1};
 	return 0;
 }
 
@@ -68,14 +67,14 @@ bool table_remove(struct table *t, uint64_t key)
 {
 	uint32_t hole = slot_of(t, key), i = hole;
 
-	if (t->slots[hole].value == TABLE_NONE)
+	if (!t->slots[hole].held)
 		return false;
 	/* move back what the probe for it would no longer reach (Knuth 6.4, algorithm R) */
 	for (;;) {
 		uint32_t home;
 
 		i = (i + 1) & t->mask;
-		if (t->slots[i].value == TABLE_NONE)
+		if (!t->slots[i].held)
 			break;
 		home = (uint32_t)mix(t->slots[i].key) & t->mask;
 		if (((i - home) & t->mask) >= ((i - hole) & t->mask)) {
@@ -83,7 +82,7 @@ bool table_remove(struct table *t, uint64_t key)
 			hole = i;
 		}
 	}
-	t->slots[hole].value = TABLE_NONE;
+	t->slots[hole].held = 0;
 	t->count--;
 	return true;
 }

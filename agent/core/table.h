@@ -9,7 +9,7 @@
 
 struct table_slot {
 	uint64_t key;
-	uint32_t value; /* TABLE_NONE: free */
+	uint32_t held; /* the value + 1; 0: free */
 };
 
 struct table {

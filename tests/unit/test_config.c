@@ -91,7 +91,7 @@ Test(config, defaults)
 
 	cr_expect_eq(c->capture.hooks, HOOKS_AUTO);
 	cr_expect_eq(c->capture.transport, TRANSPORT_RINGBUF);
-	cr_expect_eq(c->capture.ring_bytes, 2u << 20);
+	cr_expect_eq(c->capture.ring_bytes, 4u << 20);
 	cr_expect_eq(c->capture.max_connections, 16384);
 	cr_expect_eq(c->capture.max_processes, 4096);
 	cr_expect_eq(c->capture.rules.n, 0);
