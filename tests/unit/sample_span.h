@@ -9,7 +9,8 @@
 #define SAMPLE_START 1780000000123456789ull
 
 /* Borrowed text: literals only. */
-static inline struct span sample_span(enum span_kind kind, uint8_t trace, uint8_t id, uint8_t parent)
+static inline struct span sample_span(
+	enum span_kind kind, uint8_t trace, uint8_t id, uint8_t parent)
 {
 	struct span s = {.kind = kind, .trace_flags = 1, .pid = 42};
 
