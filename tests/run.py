@@ -209,16 +209,16 @@ def sanitized_suite(args):
 # Fuzzers
 
 def build_clang():
-    """The failed result or None, and the fuzzers. The bench's programs, built too, are for clang-tidy."""
+    """The failed result or None, and the fuzzers. The generated headers, built too, are for clang-tidy."""
     broken = build(FUZZ, strict(), {"CC": "clang"}, ["build.ninja"])
     if broken:
         return broken, []
     out = subprocess.run(["meson", "introspect", "--targets", FUZZ], capture_output=True, cwd=ROOT)
-    programs = {place: [t["filename"][0] for t in json.loads(out.stdout or b"[]")
-                        if t["type"] == "executable" and place in t["defined_in"]]
-                for place in ("/tests/fuzz/", "/tests/bench/")}
-    wanted = [relative(p, FUZZ) for found in programs.values() for p in found]
-    return build(FUZZ, targets=wanted), programs["/tests/fuzz/"]
+    targets = json.loads(out.stdout or b"[]")
+    fuzzers = [t["filename"][0] for t in targets
+               if t["type"] == "executable" and "/tests/fuzz/" in t["defined_in"]]
+    headers = [f for t in targets if t["type"] == "custom" for f in t["filename"] if f.endswith(".h")]
+    return build(FUZZ, targets=[relative(p, FUZZ) for p in fuzzers + headers]), fuzzers
 
 
 def fuzz_suite(args):
