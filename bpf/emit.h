@@ -11,8 +11,7 @@ static __always_inline struct weft_counts *counts_get(void)
 	return bpf_map_lookup_elem(&counts, &zero);
 }
 
-/* The wake-up is what a ring buffer costs most (7 us against 0.1): see DESIGN in agent/README.md.
- */
+/* The wake-up is what a ring buffer costs most; see agent/README.md, "Reading without wake-ups". */
 static __always_inline __u64 wake_flags(bool urgent)
 {
 	__u32 zero = 0;

@@ -75,6 +75,9 @@ static void conn_end(struct conn *c, enum exchange_end how, int error, uint64_t 
 {
 	struct conns *all = c->all;
 
+	/* too short to be given up on before: a TLS connection of one request, say */
+	if (c->tries && !c->proto && !c->given_up && !c->unselected)
+		count(all->counters, COUNT_PROTO_UNKNOWN);
 	conn_finish(c, how, error, time_ns);
 	if (c->role == ROLE_CLIENT)
 		all->ops->gone(all->ctx, &c->ends);
