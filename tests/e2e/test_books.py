@@ -72,7 +72,7 @@ def test_dead_backend(lab, need):
     need("wrk", "nginx")
     leaf = servers.nginx(lab, "leaf")
     # both ends of a saturating load, and a reader that shares two cores with all of it
-    agent = lab.weft(exporters="json,otlp", args=["--ring-bytes", "32MiB", "--queue-bytes", "32MiB"],
+    agent = lab.weft(exporters="json,otlp", args=["--ring-bytes", "32MiB"],
                      env={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"})
     done = wrk(lab, leaf.port)
     before = rss(agent)
