@@ -283,26 +283,35 @@ static int make_stages(struct agent *a)
 	return err;
 }
 
+/* First of all: loading the programs takes two copies of the kernel's type information for a
+ * moment, the most memory that weft ever needs, and is given back before the stages take theirs. */
 static int attach(struct agent *a)
+{
+	const struct config *c = &a->config;
+	char why[256] = "";
+	int err = capture_open(&c->capture, a->hooks, procs_want_local_clients(&c->capture.rules),
+		on_record, a, &a->capture, why);
+
+	if (err)
+		log_error("cannot attach; see `weft doctor`",
+			LOG_STR("hooks", hooks_name(a->hooks)), LOG_STR("why", why));
+	malloc_trim(0);
+	return err;
+}
+
+/* The stages that stand on the attached programs. */
+static int follow(struct agent *a)
 {
 	const struct config *c = &a->config;
 	struct trace_sizes sizes = {
 		c->max_exchanges, c->capture.max_processes, c->capture.max_connections};
 	struct conns_options conns = {
 		(uint32_t)getpid(), c->capture.max_connections, c->max_exchanges};
-	char why[256] = "";
 	int err = trace_new(
 		&c->trace, &sizes, clock_monotonic(), &a->counters, on_release, a, &a->trace);
 
 	if (err)
 		return no_memory("traces", err);
-	err = capture_open(&c->capture, a->hooks, procs_want_local_clients(&c->capture.rules),
-		on_record, a, &a->capture, why);
-	if (err) {
-		log_error("cannot attach; see `weft doctor`",
-			LOG_STR("hooks", hooks_name(a->hooks)), LOG_STR("why", why));
-		return err;
-	}
 	err = procs_new(c->capture.max_processes, &a->config.capture.rules, a->capture,
 		a->listeners, &PROCS_OPS, a, &a->procs);
 	if (err)
@@ -484,10 +493,9 @@ int agent_run(const struct config *config, int argc, char **argv)
 	a->start_unix_ns = clock_ns(CLOCK_REALTIME);
 	a->unix_offset = clock_unix_offset();
 	status_init(&a->status, &a->config.export.otlp_traces);
-	if (choose_hooks(a) || make_stages(a) || attach(a) || serve(a))
+	if (choose_hooks(a) || attach(a) || make_stages(a) || follow(a) || serve(a))
 		return 1;
 	a->attached = true;
-	malloc_trim(0);
 	say_hello(a);
 
 	busy_ns = report_ns = clock_monotonic();
