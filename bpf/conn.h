@@ -12,9 +12,13 @@ static __always_inline struct conn *conn_find(struct sock *sk)
 	return bpf_sk_storage_get(&conns, sk, NULL, 0);
 }
 
-static __always_inline struct conn *conn_make(struct sock *sk)
+/* Two threads can see a socket first at once: one of them makes the state, whole, and the other
+ * finds it. */
+static __always_inline struct conn *conn_make(struct sock *sk, struct conn *fresh)
 {
-	return bpf_sk_storage_get(&conns, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	struct conn *c = bpf_sk_storage_get(&conns, sk, fresh, BPF_SK_STORAGE_GET_F_CREATE);
+
+	return c ?: conn_find(sk);
 }
 
 static __always_inline void conn_forget(struct sock *sk)
@@ -31,12 +35,11 @@ static __always_inline struct conn *conn_find(struct sock *sk)
 	return bpf_map_lookup_elem(&conns, &key);
 }
 
-static __always_inline struct conn *conn_make(struct sock *sk)
+static __always_inline struct conn *conn_make(struct sock *sk, struct conn *fresh)
 {
-	static const struct conn none; /* too much for the stack of the deepest caller */
 	__u64 key = (__u64)sk;
 
-	bpf_map_update_elem(&conns, &key, &none, BPF_NOEXIST);
+	bpf_map_update_elem(&conns, &key, fresh, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&conns, &key);
 }
 

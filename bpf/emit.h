@@ -38,8 +38,9 @@ static __always_inline long emit_counted(void *ctx, void *record, __u64 size, bo
 	long err = emit(ctx, record, size, urgent);
 	struct weft_counts *c = counts_get();
 
-	if (c)
-		c->v[err ? WEFT_COUNT_LIFE_LOST : WEFT_COUNT_LIFE_EMITTED]++;
+	if (c) /* a softirq's socket can change its state right here */
+		__sync_fetch_and_add(
+			&c->v[err ? WEFT_COUNT_LIFE_LOST : WEFT_COUNT_LIFE_EMITTED], 1);
 	return err;
 }
 

@@ -152,9 +152,10 @@ struct tcp_sock {
 #define TCP_LISTEN      10
 #define PSOCK_BIT                                                                                  \
 	4ul /* SK_USER_DATA_PSOCK, 5.18; before, psocks set no bit that could be told apart */
-#define MSG_OOB    0x1
-#define MSG_PEEK   0x2
-#define MSG_TRUNC  0x20
-#define O_NONBLOCK 00004000
-#define PF_KTHREAD 0x00200000
-#define ENOSYS     38
+#define MSG_OOB      0x1
+#define MSG_PEEK     0x2
+#define MSG_TRUNC    0x20
+#define MSG_ERRQUEUE 0x2000
+#define O_NONBLOCK   00004000
+#define PF_KTHREAD   0x00200000
+#define ENOSYS       38

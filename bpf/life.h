@@ -82,6 +82,7 @@ static __always_inline void on_connect(void *ctx, struct sock *sk)
 	struct conn *c = conn_find(sk);
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 tgid = id >> 32;
+	struct conn fresh;
 
 	if (tgid != self_tgid && !c && !tgid_traced(tgid)) {
 		if (!local_clients || !is_local(sk))
@@ -89,12 +90,16 @@ static __always_inline void on_connect(void *ctx, struct sock *sk)
 		proc_undecided(ctx, (struct task_struct *)bpf_get_current_task_btf(),
 			WEFT_LOCAL_CLIENT, NULL);
 	}
-	if (!c)
-		c = conn_make(sk);
+	conn_start(&fresh, sock_kind(sk),
+		CONN_CLIENT | CONN_CONNECTING | (tgid == self_tgid ? CONN_SELF : 0));
+	if (c) { /* a socket can be connected again */
+		conn_ended(ctx, sk, c, 0);
+		*c = fresh;
+	} else {
+		c = conn_make(sk, &fresh);
+	}
 	if (!c) /* no room: its first call tries again, and counts */
 		return;
-	conn_start(c, sock_kind(sk),
-		CONN_CLIENT | CONN_CONNECTING | (tgid == self_tgid ? CONN_SELF : 0));
 	c->connect_ns = bpf_ktime_get_ns();
 	c->connect_pid = tgid;
 	c->connect_tid = (__u32)id;
@@ -161,6 +166,8 @@ int BPF_PROG(sock_state, struct sock *sk, int old, int new)
 		c->error = BPF_CORE_READ(sk, sk_err);
 		if (old == TCP_SYN_SENT || c->flags & CONN_MPTCP)
 			conn_ended(ctx, sk, c, c->flags & CONN_CONNECTING ? WEFT_NEVER_UP : 0);
+		if (c->flags & CONN_MPTCP) /* tcp_destroy_sock does not come */
+			conn_forget(sk);
 		break;
 	}
 	return 0;

@@ -4,6 +4,16 @@
 #include "conn.h"
 #include "source.h"
 
+/* A receive that took nothing out of the stream: counted, nothing more to do. What the error queue
+ * gives are copies of packets that were sent (SO_TIMESTAMPING). */
+static __always_inline bool moved_aside(int flags, struct weft_counts *cnt)
+{
+	if (!(flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)))
+		return false;
+	cnt->v[flags & MSG_PEEK ? WEFT_COUNT_SKIPPED_PEEK : WEFT_COUNT_SKIPPED_OOB]++;
+	return true;
+}
+
 /* How many of the call's bytes the budget allows; turns it over when the direction changes. */
 static __always_inline __u32 budget_take(struct conn *c, __u8 dir, __u32 n)
 {
@@ -73,6 +83,11 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 		c->moved[index] += n;
 		cnt->v[WEFT_COUNT_UNWANTED]++;
 		return 0;
+	}
+	if (want == WEFT_WANT_AGAIN) {
+		c->flags &= ~CONN_OPENED;
+		c->connect_ns = 0; /* what the thread does now says nothing of then */
+		want = WEFT_WANT_HEADS;
 	}
 	/* before the record's time is taken: an announcement must be the older of the two */
 	if (!conn_announce(ctx, sk, c)) {
@@ -152,14 +167,21 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	return 0;
 }
 
+/* What an MPTCP socket still holds when it is closed is not told: nothing would tell its end. */
+static __always_inline bool mptcp_over(const struct conn *c, struct sock *sk)
+{
+	return c->flags & CONN_MPTCP && READ(sk, __sk_common.skc_state) == TCP_CLOSE;
+}
+
 /* The connection's state, made at first sight if the current process is traced. NULL: counted,
  * nothing more to do. */
 static __always_inline struct conn *moved_conn(
 	struct sock *sk, struct weft_counts *cnt, enum sock_kind *ret_kind)
 {
 	struct conn *c = conn_find(sk);
+	struct conn fresh;
 
-	if (c && c->flags & CONN_SELF) {
+	if (c && (c->flags & CONN_SELF || mptcp_over(c, sk))) {
 		cnt->v[WEFT_COUNT_FILTERED]++;
 		return NULL;
 	}
@@ -176,11 +198,13 @@ static __always_inline struct conn *moved_conn(
 		cnt->v[WEFT_COUNT_FILTERED]++;
 		return NULL;
 	}
-	c = conn_make(sk);
-	if (!c) {
-		cnt->v[WEFT_COUNT_LOST_MAP]++;
+	conn_start(&fresh, *ret_kind, 0);
+	if (mptcp_over(&fresh, sk)) {
+		cnt->v[WEFT_COUNT_FILTERED]++;
 		return NULL;
 	}
-	conn_start(c, *ret_kind, 0);
+	c = conn_make(sk, &fresh);
+	if (!c)
+		cnt->v[WEFT_COUNT_LOST_MAP]++;
 	return c;
 }

@@ -119,10 +119,8 @@ static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int fla
 	cnt = counts_get();
 	if (!cnt)
 		return 0;
-	if (dir == WEFT_RECV && flags & (MSG_PEEK | MSG_OOB)) {
-		cnt->v[flags & MSG_PEEK ? WEFT_COUNT_SKIPPED_PEEK : WEFT_COUNT_SKIPPED_OOB]++;
+	if (dir == WEFT_RECV && moved_aside(flags, cnt))
 		return 0;
-	}
 	cnt->v[WEFT_COUNT_SEEN]++;
 	c = moved_conn(sk, cnt, &kind);
 	if (!c)

@@ -62,10 +62,8 @@ static __always_inline int record_call(void *ctx, struct task_struct *task, stru
 
 	if (!sk || !cnt || sock_kind(sk) == SOCK_OTHER)
 		return 0;
-	if (call->dir == WEFT_RECV && call->flags & (MSG_PEEK | MSG_OOB)) {
-		cnt->v[call->flags & MSG_PEEK ? WEFT_COUNT_SKIPPED_PEEK : WEFT_COUNT_SKIPPED_OOB]++;
+	if (call->dir == WEFT_RECV && moved_aside(call->flags, cnt))
 		return 0;
-	}
 	if (call->dir == WEFT_RECV && call->flags & MSG_TRUNC)
 		source_none(&call->src, WEFT_NO_COPY_TRUNC);
 	if (call->dir == WEFT_SEND && call->flags & MSG_OOB)

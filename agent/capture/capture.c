@@ -268,6 +268,14 @@ void capture_want(struct capture *c, uint64_t conn, enum weft_want want)
 	slot->tag = conn;
 }
 
+void capture_heard(struct capture *c, uint64_t conn)
+{
+	volatile struct weft_want_slot *slot = &c->wants[conn & (WEFT_WANT_SLOTS - 1)];
+
+	if (slot->tag == conn && slot->want == WEFT_WANT_AGAIN)
+		slot->want = WEFT_WANT_HEADS;
+}
+
 void capture_counts(
 	const struct capture *c, uint64_t ret_counts[static WEFT_COUNT_MAX], uint64_t *ret_missed)
 {

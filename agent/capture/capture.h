@@ -44,6 +44,9 @@ int capture_trace(struct capture *capture, uint32_t pid, enum weft_verdict verdi
 int capture_untrace(struct capture *capture, uint32_t pid);
 void capture_want(struct capture *capture, uint64_t conn, enum weft_want want);
 
+/* It was announced: no longer asked for with WEFT_WANT_AGAIN. */
+void capture_heard(struct capture *capture, uint64_t conn);
+
 /* What the programs counted; *ret_missed: runs that the kernel skipped. */
 void capture_counts(const struct capture *capture, uint64_t ret_counts[static WEFT_COUNT_MAX],
 	uint64_t *ret_missed);

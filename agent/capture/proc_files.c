@@ -130,6 +130,14 @@ uint32_t proc_parent(uint32_t pid)
 	return parent;
 }
 
+bool proc_lives(uint32_t pid)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%u", pid);
+	return access(path, F_OK) == 0;
+}
+
 bool proc_comm(uint32_t pid, char *ret_comm, size_t cap)
 {
 	_fclose_ FILE *f = NULL;

@@ -20,6 +20,7 @@ uint32_t proc_netns(uint32_t pid);
 
 /* Parent's pid, 0 if gone. */
 uint32_t proc_parent(uint32_t pid);
+bool proc_lives(uint32_t pid);
 
 bool proc_comm(uint32_t pid, char *ret_comm, size_t cap);
 

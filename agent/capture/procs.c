@@ -13,6 +13,7 @@
 
 /* What a scan finds out at once for all processes: which socket is whose. */
 #define SCAN_SOCKETS 65536u
+#define LOOK_MAX     64 /* traced processes that a search for room asks /proc about */
 
 struct scan {
 	struct table sockets; /* inode -> port << 1 | listens */
@@ -86,17 +87,22 @@ static void forget(struct procs *p, struct proc *proc)
 	proc->pid = 0;
 }
 
-/* Makes room by forgetting one that is not traced; one that is stays, its records need it. */
+/* Makes room by forgetting one that is not traced, or whose end was lost; one that is traced stays,
+ * its records need it. */
 static void evict(struct procs *p)
 {
+	unsigned looked = 0;
+
 	for (unsigned i = 0; i < p->capacity; i++) {
 		struct proc *proc = &p->v[p->clock_hand];
 
 		p->clock_hand = (p->clock_hand + 1) % p->capacity;
-		if (proc->pid && !proc->traced) {
-			forget(p, proc);
-			return;
-		}
+		if (!proc->pid)
+			continue;
+		if (proc->traced && (looked++ >= LOOK_MAX || proc_lives(proc->pid)))
+			continue;
+		procs_on_exit(p, proc->pid);
+		return;
 	}
 }
 
@@ -258,6 +264,8 @@ void procs_on_exit(struct procs *p, uint32_t pid)
 {
 	struct proc *proc = find(p, pid);
 
+	/* a decision that came after the end put it back into the kernel's table */
+	capture_untrace(p->capture, pid);
 	if (proc)
 		forget(p, proc);
 }
@@ -354,6 +362,8 @@ static void scan_process(void *ctx, uint32_t pid)
 	 * does not keep its children in */
 	proc->inherited = is_traced(p, proc_parent(pid));
 	decide(p, proc);
+	if (!proc_lives(pid)) /* its end may have come before the kernel knew it as traced */
+		procs_on_exit(p, pid);
 }
 
 void procs_scan(struct procs *p)

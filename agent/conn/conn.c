@@ -9,7 +9,8 @@
 
 #include <errno.h>
 
-#define BLOCKS 256 /* for bytes that must be kept: heads that come in pieces */
+#define BLOCKS     256 /* for bytes that must be kept: heads that come in pieces */
+#define CONNECT_NS (1000u * 1000) /* from a connect() to its announcement, at most */
 
 static void tally(struct conns *all, const struct stream_tally *t)
 {
@@ -63,11 +64,11 @@ static void conn_finish(struct conn *c, enum exchange_end how, int error, uint64
 
 static void unselect(struct conn *c, uint64_t time_ns)
 {
-	if (c->unselected)
-		return;
-	conn_finish(c, END_EVICTED, 0, time_ns);
-	memset(c->streams, 0, sizeof(c->streams));
-	c->unselected = true;
+	if (!c->unselected) {
+		conn_finish(c, END_EVICTED, 0, time_ns);
+		memset(c->streams, 0, sizeof(c->streams));
+		c->unselected = true;
+	}
 	capture_want(c->all->capture, c->id, WEFT_WANT_NOTHING);
 }
 
@@ -114,6 +115,7 @@ static void evict(struct conns *all, uint64_t now_ns)
 			continue;
 		if (!c->touched) {
 			count(all->counters, COUNT_CONNS_EVICTED);
+			capture_want(all->capture, c->id, WEFT_WANT_AGAIN);
 			conn_end(c, END_EVICTED, 0, now_ns);
 			return;
 		}
@@ -190,9 +192,11 @@ void conns_on_open(struct conns *all, const struct weft_open *rec)
 		return;
 	}
 	if (again) {
-		all->ops->connected(all->ctx, &c->ends);
+		if (connects && c->selected)
+			all->ops->connected(all->ctx, &c->ends);
 		return;
 	}
+	capture_heard(all->capture, c->id);
 	c->connect_ns = rec->connect_ns;
 	c->connect_tid = rec->head.tid;
 	c->connect_pid = rec->head.pid;
@@ -201,10 +205,13 @@ void conns_on_open(struct conns *all, const struct weft_open *rec)
 	c->epoch = all->epoch - 1;
 	if (connects) {
 		c->role = ROLE_CLIENT;
-		selected(c, rec->head.pid);
-		c->connect_evidence = all->ops->connecting(
-			all->ctx, rec->head.pid, rec->head.tid, rec->connect_ns);
-		/* the announcement of the connect itself may have been lost */
+		if (!selected(c, rec->head.pid))
+			return;
+		/* the announcement of the connect itself may have been lost: what the thread does
+		 * now is no evidence then */
+		if (rec->head.time_ns - rec->connect_ns < CONNECT_NS)
+			c->connect_evidence = all->ops->connecting(
+				all->ctx, rec->head.pid, rec->head.tid, rec->connect_ns);
 		if (rec->local_port)
 			all->ops->connected(all->ctx, &c->ends);
 	} else if (listeners_have(all->listeners, rec->netns, rec->local_port)) {
@@ -230,6 +237,7 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 
 	if (!c) {
 		count(all->counters, COUNT_CONNS_UNKNOWN);
+		capture_want(all->capture, rec->conn, WEFT_WANT_AGAIN);
 		return;
 	}
 	/* a reply can be recorded before the request that another thread sent; a server's first
@@ -242,8 +250,11 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 		unselect(c, rec->head.time_ns);
 		return;
 	}
-	if (c->given_up || c->unselected)
+	if (c->given_up || c->unselected) {
+		/* another connection took the slot in which this was said */
+		capture_want(all->capture, c->id, WEFT_WANT_NOTHING);
 		return;
+	}
 	c->other = rec->other;
 	if (rec->caught) {
 		c->polled = rec->head.flags & WEFT_POLLED;

@@ -21,6 +21,7 @@ enum weft_want {
 	WEFT_WANT_HEADS = 0, /* the default: the head of each turn */
 	WEFT_WANT_COUNTS = 1, /* no bytes, but still a record a call */
 	WEFT_WANT_NOTHING = 2, /* no records but the close */
+	WEFT_WANT_AGAIN = 3, /* the agent forgot it: heads, after a new announcement */
 };
 
 struct weft_want_slot {

@@ -23,7 +23,7 @@
 	X(NO_COPY_OOB, "no_copy_oob", "sends with out-of-band data")                               \
 	X(NO_COPY_FAULT, "no_copy_fault", "buffers that could not be read")                        \
 	X(SKIPPED_PEEK, "skipped_peek", "receives that left the bytes in place (MSG_PEEK)")        \
-	X(SKIPPED_OOB, "skipped_oob", "out-of-band receives")                                      \
+	X(SKIPPED_OOB, "skipped_oob", "receives from beside the stream (MSG_OOB, MSG_ERRQUEUE)")   \
 	X(UNNUMBERED, "unnumbered", "calls on kTLS, sockmap or MPTCP sockets")
 
 enum weft_kernel_counter {

@@ -290,3 +290,67 @@ time.sleep(60)
         time.sleep(0.3)
         spans = agent.stop()
     expect(spans, [server("slow", "GET /x", 0, weft__incomplete="shutdown")])
+
+
+PATIENT = """
+import http.client, sys, time
+conn = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+for _ in range(300):
+    conn.request("GET", "/leaf/x")
+    conn.getresponse().read()
+    time.sleep(0.003)
+"""
+
+
+@pytest.mark.core
+def test_undecided_then_no(lab, hooks, need):
+    """A process outside the selection that runs while the agent is late to decide on it, and on:
+    what was recorded of it meanwhile is no span, nor is what follows."""
+    need("nginx")
+    leaf = servers.nginx(lab, "leaf")
+    agent = lab.weft(hooks=hooks[0], transport=hooks[1])
+    os.kill(agent.child.pid, signal.SIGSTOP)
+    outside = lab.process(["/usr/bin/python3", "-c", PATIENT, leaf.port], "outside", traced=False)
+    time.sleep(0.6)
+    os.kill(agent.child.pid, signal.SIGCONT)
+    assert outside.wait(20) == 0, outside.output()
+    expect_counts(agent.stop(), [(server("leaf", "GET /leaf/x"), 300)])
+
+
+@pytest.mark.core
+def test_short_lives_take_no_room(lab, hooks, need):
+    """Processes that end before the agent has decided on them leave nothing in its tables."""
+    need("curl", "nginx")
+    leaf = servers.nginx(lab, "leaf")
+    agent = lab.weft(hooks=hooks[0], transport=hooks[1], args=["--max-processes", "64"])
+    for _ in range(5):
+        os.kill(agent.child.pid, signal.SIGSTOP)
+        many = lab.process(["/bin/sh", "-c", "for i in $(seq 30); do /bin/true; done"], "many")
+        assert many.wait(20) == 0
+        os.kill(agent.child.pid, signal.SIGCONT)
+        time.sleep(0.2)
+    assert lab.curl(f"http://127.0.0.1:{leaf.port}/leaf/x")[0] == 0
+    expect(agent.stop(), [client("curl", "GET /leaf/x", 200, server("leaf", "GET /leaf/x"))])
+
+
+AGAIN = """
+import ctypes, os, socket, sys
+libc = ctypes.CDLL(None)
+s = socket.socket()
+for path in ("/leaf/a", "/leaf/b"):
+    s.connect(("127.0.0.1", int(sys.argv[1])))
+    s.sendall(f"GET {path} HTTP/1.1\\r\\nHost: t\\r\\n\\r\\n".encode())
+    s.recv(4096)
+    assert libc.connect(s.fileno(), bytes(16), 16) == 0  # AF_UNSPEC
+"""
+
+
+@pytest.mark.core
+def test_socket_connected_again(traced, need):
+    need("nginx")
+    leaf = servers.nginx(traced, "leaf")
+    process = traced.process(["/usr/bin/python3", "-c", AGAIN, leaf.port], "again", brief=True)
+    assert process.wait(10) == 0, process.output()
+    metrics = traced.agent.settle()
+    assert metrics["weft_connections"] <= 1, metrics.text
+    expect(traced.agent.stop(), [client("again", f"GET /leaf/{c}", 200, server("leaf", f"GET /leaf/{c}")) for c in "ab"])

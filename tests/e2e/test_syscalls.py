@@ -6,7 +6,7 @@ import struct
 import time
 
 import pytest
-from weftlib import paths
+from weftlib import paths, servers
 from weftlib.proc import free_port
 from weftlib.spans import check_sane, client, expect, server, span_key
 
@@ -227,3 +227,35 @@ def test_ktls(traced):
     metrics = traced.agent.settle()
     assert metrics.kernel("unnumbered") > 0
     assert {s.path for s in traced.agent.stop()} <= {"/plain"}
+
+
+TIMESTAMPS = """
+import socket, struct, sys, time
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.setsockopt(socket.SOL_SOCKET, 37, struct.pack("I", 1 << 8 | 1 << 9 | 1 << 4))  # SCHED, ACK, SOFTWARE
+got = 0
+for c in "abc":
+    s.sendall(f"GET /leaf/{c} HTTP/1.1\\r\\nHost: t\\r\\n\\r\\n".encode())
+    time.sleep(0.05)
+    while True:
+        try:
+            got += len(s.recvmsg(4096, 1024, socket.MSG_ERRQUEUE)[0])
+        except BlockingIOError:
+            break
+    s.recv(4096)
+print(got)
+"""
+
+
+@pytest.mark.core
+def test_error_queue(traced, need):
+    """Copies of sent packets that the error queue gives are no bytes of the stream."""
+    need("nginx")
+    leaf = servers.nginx(traced, "leaf")
+    process = traced.process(["/usr/bin/python3", "-c", TIMESTAMPS, leaf.port], "py", brief=True)
+    assert process.wait(10) == 0, process.output()
+    if int(process.output()) == 0:
+        pytest.skip("the kernel gives time stamps without packets")
+    metrics = traced.agent.settle()
+    assert metrics.kernel("skipped_oob") > 0 and metrics["weft_hole_bytes_total"] == 0, metrics.text
+    expect(traced.agent.stop(), [client("py", f"GET /leaf/{c}", 200, server("leaf", f"GET /leaf/{c}")) for c in "abc"])
