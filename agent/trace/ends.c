@@ -48,7 +48,8 @@ void ends_free(struct ends *e)
 	free(e);
 }
 
-/* Initial sequence numbers are random (RFC 6528): only the low bits' regularity of small steps is mixed in */
+/* Initial sequence numbers are random (RFC 6528): only the low bits' regularity of small steps is
+ * mixed in */
 static uint32_t *bucket(struct ends *e, uint32_t seq)
 {
 	return &e->buckets[(seq * 2654435761u) >> 7 & e->mask];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two ends of one request on this node, told by the bytes' own numbers: both see the same TCP sequence number
- * for the same byte. With it stand the client's address and port; after masquerading, where those differ, the
- * number that the opposite direction had reached. A bounded memory of one side's questions for the other:
- * the oldest is forgotten.
+ * The two ends of one request on this node, told by the bytes' own numbers: both see the same TCP
+ * sequence number for the same byte. With it stand the client's address and port; after
+ * masquerading, where those differ, the number that the opposite direction had reached. A bounded
+ * memory of one side's questions for the other: the oldest is forgotten.
  */
 #pragma once
 #include "core/endpoints.h"
@@ -12,7 +12,7 @@
 struct ends;
 
 struct end_key {
-	uint32_t seq;      /* of the request's first byte */
+	uint32_t seq; /* of the request's first byte */
 	uint32_t opposite; /* of the next reply byte, then */
 	uint8_t client_addr[ADDR_LEN];
 	uint16_t client_port;

@@ -5,12 +5,27 @@
 
 #include <xxhash.h>
 
-/* What nginx, HAProxy, Envoy and Apache add, drop or rewrite: hop-by-hop fields (RFC 9110, 7.6.1), the
- * message's framing, the trail of addresses, tracing. Lower case, sorted. */
+/* What nginx, HAProxy, Envoy and Apache add, drop or rewrite: hop-by-hop fields (RFC 9110, 7.6.1),
+ * the message's framing, the trail of addresses, tracing. Lower case, sorted. */
 static const char *const CHANGED[] = {
-	"accept-encoding", "b3", "connection", "content-length", "expect", "forwarded", "host",
-	"keep-alive", "max-forwards", "proxy-authorization", "proxy-connection", "te", "traceparent", "tracestate",
-	"trailer", "transfer-encoding", "upgrade", "via",
+	"accept-encoding",
+	"b3",
+	"connection",
+	"content-length",
+	"expect",
+	"forwarded",
+	"host",
+	"keep-alive",
+	"max-forwards",
+	"proxy-authorization",
+	"proxy-connection",
+	"te",
+	"traceparent",
+	"tracestate",
+	"trailer",
+	"transfer-encoding",
+	"upgrade",
+	"via",
 };
 
 #define NAME_MAX_LEN 64
@@ -18,10 +33,11 @@ static const char *const CHANGED[] = {
 
 static bool is_changed(const char *name, size_t len)
 {
-	/* x-forwarded-for, x-real-ip, x-request-id, x-b3-…, x-envoy-…: whatever starts so is the proxies' own */
+	/* x-forwarded-for, x-real-ip, x-request-id, x-b3-…, x-envoy-…: whatever starts so is the
+	 * proxies' own */
 	if (len > 2 && name[0] == 'x' && name[1] == '-') {
-		static const char *const own[] = {"x-forwarded-", "x-real-ip", "x-request-id", "x-b3-", "x-envoy-",
-			"x-original-", "x-scheme", "x-amzn-"};
+		static const char *const own[] = {"x-forwarded-", "x-real-ip", "x-request-id",
+			"x-b3-", "x-envoy-", "x-original-", "x-scheme", "x-amzn-"};
 
 		for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 			if (len >= strlen(own[i]) && memcmp(name, own[i], strlen(own[i])) == 0)
@@ -37,7 +53,8 @@ static bool is_changed(const char *name, size_t len)
 	return false;
 }
 
-/* The method, and the target from its last slash on: a prefix taken away or put before ends at a slash. */
+/* The method, and the target from its last slash on: a prefix taken away or put before ends at a
+ * slash. */
 static uint32_t head_of(const struct exchange *ex)
 {
 	struct slice end = ex->http.target;
@@ -45,10 +62,12 @@ static uint32_t head_of(const struct exchange *ex)
 
 	if (slash)
 		end = slice_of(slash, (size_t)(end.ptr + end.len - slash));
-	return (uint32_t)XXH3_64bits_withSeed(end.ptr, end.len, XXH3_64bits(ex->http.method.ptr, ex->http.method.len));
+	return (uint32_t)XXH3_64bits_withSeed(
+		end.ptr, end.len, XXH3_64bits(ex->http.method.ptr, ex->http.method.len));
 }
 
-void forward_note(struct trace_node *node, const struct exchange *ex, const struct field *fields, unsigned n)
+void forward_note(
+	struct trace_node *node, const struct exchange *ex, const struct field *fields, unsigned n)
 {
 	node->head = head_of(ex);
 	node->line_count = 0;
@@ -66,7 +85,8 @@ void forward_note(struct trace_node *node, const struct exchange *ex, const stru
 		}
 		if (is_changed(name, len))
 			continue;
-		hash = XXH3_64bits_withSeed(fields[i].value.ptr, fields[i].value.len, XXH3_64bits(name, len));
+		hash = XXH3_64bits_withSeed(
+			fields[i].value.ptr, fields[i].value.len, XXH3_64bits(name, len));
 		/* more lines than that: the last place stands for all the rest */
 		if (node->line_count < NODE_LINES)
 			node->lines[node->line_count++] = (uint32_t)hash;
@@ -85,7 +105,8 @@ static bool has_line(const struct trace_node *node, uint32_t line)
 
 static bool ends_with(struct slice s, struct slice end)
 {
-	return s.len >= end.len && end.len >= SUFFIX_MIN && memcmp(s.ptr + s.len - end.len, end.ptr, end.len) == 0;
+	return s.len >= end.len && end.len >= SUFFIX_MIN &&
+	       memcmp(s.ptr + s.len - end.len, end.ptr, end.len) == 0;
 }
 
 bool forward_matches(const struct trace_node *in, const struct trace_node *out)
@@ -95,7 +116,8 @@ bool forward_matches(const struct trace_node *in, const struct trace_node *out)
 	if (in->head != out->head || !slice_eq(in->ex->http.method, out->ex->http.method))
 		return false;
 	if (!slice_eq(a, b)) {
-		/* a location's prefix taken away or put before: then the lines must carry the proof */
+		/* a location's prefix taken away or put before: then the lines must carry the proof
+		 */
 		if (!in->line_count || !(ends_with(a, b) || ends_with(b, a)))
 			return false;
 	}

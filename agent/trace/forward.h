@@ -8,7 +8,9 @@
 #include "trace/node.h"
 
 /* Remembers the request's head in the node. */
-void forward_note(struct trace_node *node, const struct exchange *ex, const struct field *fields, unsigned n);
+void forward_note(
+	struct trace_node *node, const struct exchange *ex, const struct field *fields, unsigned n);
 
-/* Whether `out` (a call) can be `in` (an open request) passed on; only if `head` is equal in both. */
+/* Whether `out` (a call) can be `in` (an open request) passed on; only if `head` is equal in both.
+ */
 bool forward_matches(const struct trace_node *in, const struct trace_node *out);

@@ -93,7 +93,8 @@ void node_unref(struct node_pool *p, struct trace_node *n)
 	}
 }
 
-bool node_set_parent(struct node_pool *p, struct trace_node *n, struct trace_node *parent, enum link link)
+bool node_set_parent(
+	struct node_pool *p, struct trace_node *n, struct trace_node *parent, enum link link)
 {
 	struct trace_node *old = n->parent;
 	unsigned depth = 0;

@@ -49,7 +49,8 @@ struct trace_node {
 	uint32_t pid, tid;
 	bool open; /* a server's request without its whole reply */
 	bool quiet; /* nothing else was open in its process, nor had been for a while */
-	bool proves; /* a call: its request was quiet; that it waits for the call remains to be seen */
+	bool proves; /* a call: its request was quiet; that it waits for the call remains to be seen
+		      */
 	bool alone; /* a call: no other request was open */
 	bool connect; /* a call: a connect that failed */
 	bool own; /* a call: its parent is the thread's own request */

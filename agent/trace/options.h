@@ -18,7 +18,7 @@ struct sampler_options {
 
 struct trace_options {
 	struct sampler_options sampling; /* reloadable */
-	unsigned max_held;    /* spans waiting for their trace to be settled */
-	unsigned max_ends;    /* client ends waiting for the server end on this node to ask */
+	unsigned max_held; /* spans waiting for their trace to be settled */
+	unsigned max_ends; /* client ends waiting for the server end on this node to ask */
 	unsigned max_threads; /* threads whose current request is known */
 };

@@ -6,10 +6,10 @@
 #include "trace/forward.h"
 #include "trace/tasks.h"
 
-#define QUIET_NS (1 * NS_PER_SEC) /* without an open request, for work left over to have ended */
-#define FRESH_NS (1 * NS_PER_SEC) /* age of a request up to which a call proves something */
-#define ALONE_NS (10 * NS_PER_SEC) /* age up to which the only request is taken for a call's */
-#define PROOF_NS (5 * NS_PER_SEC) /* longest wait for a proof */
+#define QUIET_NS      (1 * NS_PER_SEC) /* without an open request, for work left over to have ended */
+#define FRESH_NS      (1 * NS_PER_SEC) /* age of a request up to which a call proves something */
+#define ALONE_NS      (10 * NS_PER_SEC) /* age up to which the only request is taken for a call's */
+#define PROOF_NS      (5 * NS_PER_SEC) /* longest wait for a proof */
 #define FORWARD_LOOKS 256 /* requests that are compared with a call, at most */
 
 void parents_server(struct parents *p, const struct exchange *ex, struct trace_node *n)
@@ -44,16 +44,27 @@ void parents_server_done(struct parents *p, struct trace_node *n)
 		task_close(task, n, n->end_ns);
 }
 
-/* The process' open request whose trace this is: of several, the one that came with the very same header, which was
- * passed on then; else *ret_several. */
-static struct trace_node *by_trace(
-	struct parents *p, uint32_t pid, const struct traceparent *header, bool *ret_several)
+/* Whether the open request is the other end of this very call: a process that calls itself, whose
+ * server's end was recorded first. */
+static bool is_other_end(const struct trace_node *open, const struct exchange *call)
+{
+	return open->ex && (uint32_t)open->ex->request_pos == (uint32_t)call->request_pos &&
+	       open->ex->ends->remote_port == call->ends->local_port &&
+	       open->ex->ends->local_port == call->ends->remote_port;
+}
+
+/* The process' open request whose trace this is: of several, the one that came with the very same
+ * header, which was passed on then; else *ret_several. */
+static struct trace_node *by_trace(struct parents *p, const struct exchange *ex,
+	const struct traceparent *header, bool *ret_several)
 {
 	struct trace_node *found = NULL, *same = NULL;
 	unsigned fits = 0, sames = 0;
 
-	for (struct trace_node *n = tasks_by_trace(p->tasks, header->trace_id); n; n = n->links[INDEX_TRACE].next) {
-		if (n->pid != pid || memcmp(n->trace_id, header->trace_id, TRACE_ID_LEN) != 0)
+	for (struct trace_node *n = tasks_by_trace(p->tasks, header->trace_id); n;
+		n = n->links[INDEX_TRACE].next) {
+		if (n->pid != ex->pid || memcmp(n->trace_id, header->trace_id, TRACE_ID_LEN) != 0 ||
+			is_other_end(n, ex))
 			continue;
 		fits++;
 		found = n;
@@ -71,19 +82,22 @@ static struct trace_node *by_trace(
 }
 
 /* The one open request that was passed on; of several, the one the thread received right before. */
-static struct trace_node *by_forward(
-	struct parents *p, const struct exchange *ex, const struct trace_node *call, bool *ret_several)
+static struct trace_node *by_forward(struct parents *p, const struct exchange *ex,
+	const struct trace_node *call, bool *ret_several)
 {
 	const struct thread *thread = tasks_thread(p->tasks, ex->pid, ex->request_tid);
-	struct trace_node *told = node_deref(p->pool, ex->connect_ns ? ex->connect_evidence : thread->adjacent_now);
+	struct trace_node *told =
+		node_deref(p->pool, ex->connect_ns ? ex->connect_evidence : thread->adjacent_now);
 	struct trace_node *found = NULL;
 	unsigned looks = 0;
 
 	*ret_several = false;
-	if (told && told->open && told->pid == ex->pid && forward_matches(told, call))
+	if (told && told->open && told->pid == ex->pid && !is_other_end(told, ex) &&
+		forward_matches(told, call))
 		return told;
-	for (struct trace_node *n = tasks_by_head(p->tasks, call->head); n; n = n->links[INDEX_HEAD].next) {
-		bool fits = n->pid == ex->pid && forward_matches(n, call);
+	for (struct trace_node *n = tasks_by_head(p->tasks, call->head); n;
+		n = n->links[INDEX_HEAD].next) {
+		bool fits = n->pid == ex->pid && !is_other_end(n, ex) && forward_matches(n, call);
 
 		if ((fits && found) || ++looks > FORWARD_LOOKS) {
 			*ret_several = true;
@@ -100,10 +114,9 @@ static struct trace_node *by_thread(struct parents *p, const struct trace_node *
 {
 	const struct thread *thread = tasks_thread(p->tasks, call->pid, call->tid);
 	struct trace_node *current = node_deref(p->pool, thread->current);
+	bool its = !thread->multiplexing && current && current->open && current->pid == call->pid;
 
-	return !thread->multiplexing && current && current->open && current->pid == call->pid
-		       ? current
-		       : NULL;
+	return its && !is_other_end(current, call->ex) ? current : NULL;
 }
 
 /* Whether what the thread does while it has the request is done for the request; see tasks.h. */
@@ -161,15 +174,15 @@ static bool by_header(struct parents *p, const struct exchange *ex, struct trace
 	memcpy(n->trace_id, header.trace_id, TRACE_ID_LEN);
 	n->fixed = n->has_flags = true;
 	n->flags = header.flags;
-	/* the id is this call's, unless somebody showed it before: a caller whose header is passed on, an
-	 * earlier try */
+	/* the id is this call's, unless somebody showed it before: a caller whose header is passed
+	 * on, an earlier try */
 	if ((n->claimed && memcmp(n->remote_id, header.parent_id, SPAN_ID_LEN) == 0) ||
 		claims_take(p->claims, header.parent_id))
 		memcpy(n->span_id, header.parent_id, SPAN_ID_LEN);
-	parent = by_trace(p, ex->pid, &header, &several);
+	parent = by_trace(p, ex, &header, &several);
 	if (several) {
-		/* several requests of one trace at once: told apart by the thread, by what was passed on, or
-		 * not at all */
+		/* several requests of one trace at once: told apart by the thread, by what was
+		 * passed on, or not at all */
 		const struct task *task = tasks_find(p->tasks, ex->pid);
 		const struct trace_node *thread = by_thread(p, n);
 
@@ -259,7 +272,7 @@ void parents_client(
 	n->alone = task->open_count == 1;
 	/* a thread that waits for its answers, yet received no request, works for itself */
 	parent = thread ? thread : n->alone && n->polled ? task->open : NULL;
-	if (!parent || n->start_ns > parent->start_ns + ALONE_NS)
+	if (!parent || is_other_end(parent, ex) || n->start_ns > parent->start_ns + ALONE_NS)
 		return;
 	if (thread)
 		link_own(p, n, thread);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rules for parents inside a process; see trace.h for their order and tasks.h for what proves them. */
+/* The rules for parents inside a process; see trace.h for their order and tasks.h for what proves
+ * them. */
 #pragma once
 #include "core/counters.h"
 #include "trace/node.h"
 
 struct claims;
 struct tasks;
-
 
 struct parents {
 	struct node_pool *pool;
@@ -21,8 +21,10 @@ void parents_server(struct parents *parents, const struct exchange *ex, struct t
 void parents_server_done(struct parents *parents, struct trace_node *node);
 
 /* A request was sent: finds what it was sent for; may leave it to be judged later (WAIT_PROOF). */
-void parents_client(struct parents *parents, const struct exchange *ex, struct trace_node *node, uint64_t now_ns);
-void parents_client_done(struct parents *parents, const struct exchange *ex, struct trace_node *node);
+void parents_client(struct parents *parents, const struct exchange *ex, struct trace_node *node,
+	uint64_t now_ns);
+void parents_client_done(
+	struct parents *parents, const struct exchange *ex, struct trace_node *node);
 
 /* Settles a node that waits for proof, if the proof is there, has failed, or is overdue. */
 void parents_judge(struct parents *parents, struct trace_node *node, uint64_t now_ns);

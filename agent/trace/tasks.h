@@ -10,10 +10,10 @@
  * requests at once proves the opposite.
  *
  * The calls of a process are told apart by a signature: where to, method, and the target's shape. A
- * signature is proven when such a call was made and answered within a request that had its process to
- * itself and found it quiet, so that nothing else can have caused it; it is broken when such a call was made
- * while no request was open, or outlived the request that it seemed to belong to: work after the reply, or a
- * timer's.
+ * signature is proven when such a call was made and answered within a request that had its process
+ * to itself and found it quiet, so that nothing else can have caused it; it is broken when such a
+ * call was made while no request was open, or outlived the request that it seemed to belong to:
+ * work after the reply, or a timer's.
  */
 #pragma once
 #include "trace/node.h"
@@ -61,8 +61,8 @@ struct tasks;
 int tasks_new(unsigned max_tasks, unsigned max_threads, uint64_t now_ns, struct tasks **ret_tasks);
 void tasks_free(struct tasks *tasks);
 
-/* Made if need be, then one without open requests may be forgotten; NULL if all are busy. born_ns: when the
- * process began, if it began just now; else 0. */
+/* Made if need be, then one without open requests may be forgotten; NULL if all are busy. born_ns:
+ * when the process began, if it began just now; else 0. */
 struct task *tasks_process(struct tasks *tasks, uint32_t pid, uint64_t born_ns);
 struct task *tasks_find(struct tasks *tasks, uint32_t pid);
 void tasks_exit(struct tasks *tasks, uint32_t pid);
@@ -73,7 +73,8 @@ struct thread *tasks_thread(struct tasks *tasks, uint32_t pid, uint32_t tid);
 void tasks_open(struct tasks *tasks, struct task *task, struct trace_node *node);
 void tasks_fixed(struct tasks *tasks, struct trace_node *node);
 /* Candidates, of any process: follow links[index].next. */
-struct trace_node *tasks_by_trace(const struct tasks *tasks, const uint8_t trace_id[static TRACE_ID_LEN]);
+struct trace_node *tasks_by_trace(
+	const struct tasks *tasks, const uint8_t trace_id[static TRACE_ID_LEN]);
 struct trace_node *tasks_by_head(const struct tasks *tasks, uint32_t head);
 void task_close(struct task *task, struct trace_node *node, uint64_t now_ns);
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Traces: gives each exchange its place (trace, span id, parent) on evidence only, and lets its span go when that place
- * is settled. One thread.
+ * Traces: gives each exchange its place (trace, span id, parent) on evidence only, and lets its
+ * span go when that place is settled. One thread.
  *
- * The rules, strongest evidence first. A server's request: the client's record of the very same bytes on this
- * node (`socket`), else the traceparent it carried (`header`). A client's request: a traceparent whose trace
- * is that of an open request of its process (`header`); the request that the thread received and has not
- * answered, if the thread is proven to have one request at a time (`thread`, see tasks.h); an open request of
- * the process that was passed on (`forward`); the only open request of the process, if that kind of call has
- * proven to come from requests (`thread`). Where several fit, none does. A link that needs a proof to come waits
- * for it; the span is held meanwhile, and goes out with what is known when there is no more room to wait.
+ * The rules, strongest evidence first. A server's request: the client's record of the very same
+ * bytes on this node (`socket`), else the traceparent it carried (`header`). A client's request: a
+ * traceparent whose trace is that of an open request of its process (`header`); the request that
+ * the thread received and has not answered, if the thread is proven to have one request at a time
+ * (`thread`, see tasks.h); an open request of the process that was passed on (`forward`); the only
+ * open request of the process, if that kind of call has proven to come from requests (`thread`).
+ * Where several fit, none does. A link that needs a proof to come waits for it; the span is held
+ * meanwhile, and goes out with what is known when there is no more room to wait.
  */
 #pragma once
 #include "core/counters.h"
@@ -36,9 +37,10 @@ void trace_reload(struct trace *trace, const struct sampler_options *sampling);
 void trace_born(struct trace *trace, uint32_t pid, uint64_t time_ns);
 void trace_exit(struct trace *trace, uint32_t pid);
 
-/* A thread moved bytes. Gives their time: a send's is when its last segment left (age_ns before time_ns, UINT32_MAX: not
- * known), if that lies after the thread's previous record. */
-uint64_t trace_moved(struct trace *trace, uint32_t pid, uint32_t tid, uint64_t time_ns, uint32_t age_ns);
+/* A thread moved bytes. Gives their time: a send's is when its last segment left (age_ns before
+ * time_ns, UINT32_MAX: not known), if that lies after the thread's previous record. */
+uint64_t trace_moved(
+	struct trace *trace, uint32_t pid, uint32_t tid, uint64_t time_ns, uint32_t age_ns);
 
 /* A thread called connect(). The answer goes into the exchange (connect_evidence). */
 uint64_t trace_connecting(struct trace *trace, uint32_t pid, uint32_t tid, uint64_t time_ns);
@@ -52,10 +54,11 @@ void trace_asked(struct trace *trace, struct exchange *ex, const struct field *f
 
 /* An exchange is over: adjusts its times to those of the other end, before its span is built. */
 void trace_done(struct trace *trace, struct exchange *ex);
-/* Its span (built, without identity) goes out, now or when its trace is settled. Ends the exchange's hold on
- * its node. */
+/* Its span (built, without identity) goes out, now or when its trace is settled. Ends the
+ * exchange's hold on its node. */
 void trace_span(struct trace *trace, struct exchange *ex, struct span *span);
 
-/* Lets go what has settled or waited long enough. Call every few milliseconds while trace_held; all: everything. */
+/* Lets go what has settled or waited long enough. Call every few milliseconds while trace_held;
+ * all: everything. */
 void trace_tick(struct trace *trace, uint64_t now_ns, bool all);
 unsigned trace_held(const struct trace *trace); /* any thread */
