@@ -57,6 +57,7 @@ struct trace_node {
 	bool polled, nonblocking; /* see struct exchange */
 	uint32_t signature; /* of a call */
 	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC; end 0 while open */
+	bool whole; /* it ended with a whole reply */
 	uint64_t reply_by_ns; /* a call: its server's end had sent the reply by then */
 	struct trace_node *prev, *next; /* in its process' list of open requests */
 

@@ -254,15 +254,17 @@ void trace_done(struct trace *t, struct exchange *ex)
 	if (n->start_ns < ex->request_start_ns)
 		ex->request_start_ns = n->start_ns;
 	parent = n->parent;
-	if (n->link == LINK_SOCKET && parent && parent->end_ns && ex->reply_end_ns > parent->end_ns)
+	n->whole = ex->end == END_PAIRED;
+	/* a server may well work on for a client that has given up */
+	if (n->link == LINK_SOCKET && parent && parent->whole && ex->reply_end_ns > parent->end_ns)
 		ex->reply_end_ns = parent->end_ns;
 	if ((n->link == LINK_THREAD || n->link == LINK_FORWARD) && parent &&
 		ex->request_start_ns < parent->start_ns)
 		ex->request_start_ns = parent->start_ns;
-	if (n->reply_by_ns && ex->reply_end_ns && ex->reply_end_ns < n->reply_by_ns)
+	if (n->whole && ex->reply_end_ns < n->reply_by_ns)
 		ex->reply_end_ns = n->reply_by_ns;
 	n->end_ns = ex->reply_end_ns ? ex->reply_end_ns : end;
-	if (n->link == LINK_SOCKET && parent && !parent->end_ns)
+	if (n->link == LINK_SOCKET && parent && !parent->end_ns && n->whole)
 		parent->reply_by_ns = n->end_ns;
 }
 

@@ -64,7 +64,8 @@ def test_small_tables(lab, need):
     right(spans)
     short = metrics.kernel("lost_map") + metrics["weft_connections_evicted_total"]
     assert short > 0
-    assert 0 < len(spans) <= 400
+    # what was forgotten is announced again with its next bytes, if those are not on their way yet
+    assert 264 < len(spans) <= 400
 
 
 def test_dead_backend(lab, need):

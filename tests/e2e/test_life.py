@@ -192,16 +192,6 @@ def test_select_by_cgroup_with_exclude(lab, need):
     expect(agent.stop(), [server("one", "GET /leaf/x")])
 
 
-def test_no_rule(lab, need):
-    """With no rule every listener is traced, and who calls it on this host."""
-    need("nginx", "curl")
-    leaf = servers.nginx(lab, "leaf")
-    agent = lab.weft(include=[])
-    assert lab.curl(f"http://127.0.0.1:{leaf.port}/leaf/x")[0] == 0
-    spans = [s for s in agent.stop() if s.service in ("leaf", "curl")]
-    expect(spans, [client("curl", "GET /leaf/x", 200, server("leaf", "GET /leaf/x"))])
-
-
 def test_not_itself(lab, need):
     """The agent's own endpoint is no server to trace, even inside a selected group."""
     need("curl")
@@ -257,6 +247,60 @@ def test_bad_reload_changes_nothing(lab, need, tmp_path):
     spans = agent.stop(expect_log="reload|inclde|configuration")
     expect(spans, [server("one", "GET /leaf/x")])
     assert "inclde" in agent.log()
+
+
+def test_reload_to_no_rule(lab, need, tmp_path):
+    """Clients of this host, which the rules did not ask for, are found from then on."""
+    need("nginx", "curl")
+    leaf = servers.nginx(lab, "leaf")
+    config = tmp_path / "weft.yaml"
+    config.write_text(f"select:\n  include: [port={leaf.port}]\n")
+    agent = lab.weft(include=[], args=["--config", config])
+    config.write_text("log:\n  level: info\n")
+    agent.reload()
+    time.sleep(0.5)
+    assert lab.curl(f"http://127.0.0.1:{leaf.port}/leaf/x", traced=False)[0] == 0
+    spans = [s for s in agent.stop(check=False) if s.service in ("leaf", "curl")]
+    expect(spans, [client("curl", "GET /leaf/x", 200, server("leaf", "GET /leaf/x"))])
+
+
+def test_reload_keeps_orphans(lab, need):
+    """A process whose traced parent is gone stays traced if the rules stay what they are."""
+    port = free_port()
+    go, tell = os.pipe()
+    shell = lab.process(["/bin/sh", "-c", "read go; /usr/bin/python3 -c \"$CODE\" & read end"], "orphan",
+                        env={"CODE": FORKS, "PORT": str(port)}, stdin=go)
+    os.close(go)
+    agent = lab.weft(include=[f"pid={shell.pid}"])
+    os.write(tell, b"go\n")
+    shell.wait_port(port)
+    os.write(tell, b"end\n")
+    os.close(tell)
+    shell.wait(10)
+    agent.reload()
+    time.sleep(0.5)
+    assert get(port, "/x")[0] == 200
+    expect(agent.stop(), [server("orphan", "GET /x")])
+
+
+@pytest.mark.core
+def test_lost_announcement(lab, hooks, need):
+    """A server that starts while the buffer is full is found a little later."""
+    need("nginx", "wrk")
+    port = free_port()
+    busy = servers.nginx(lab, "busy")
+    agent = lab.weft(hooks=hooks[0], transport=hooks[1], include=[f"port={busy.port}", f"port={port}"],
+                     args=["--ring-bytes", "64KiB"])
+    os.kill(agent.child.pid, signal.SIGSTOP)
+    load = lab.process(["wrk", "-t1", "-c64", "-d2s", f"http://127.0.0.1:{busy.port}/leaf/x"], traced=False)
+    time.sleep(0.5)
+    late = servers.nginx(lab, "late", port=port)
+    load.wait(20)
+    os.kill(agent.child.pid, signal.SIGCONT)
+    time.sleep(2.5)
+    ask(late)
+    spans = agent.stop(lossless=False, expect_log="lost|dropped|full")
+    assert [s.path for s in spans if s.service == "late"] == ["/leaf/x"]
 
 
 def test_drain(lab, need):
