@@ -29,6 +29,7 @@
 #define NAP_MS    5 /* between two looks at the ring while there is work */
 #define SLEEP_MS  1000
 #define IDLE_NS   (50 * NS_PER_MS) /* without a record, and we sleep until one comes */
+#define RESCAN_NS (10 * NS_PER_SEC) /* between two looks at all processes, when told too little */
 #define LISTENERS 16384
 
 struct agent {
@@ -53,6 +54,7 @@ struct agent {
 	uint64_t start_unix_ns;
 	uint64_t unix_offset; /* refreshed: the wall clock is steered */
 	uint64_t offset_read_ns;
+	uint64_t life_lost, scanned_ns; /* at the latest look at all processes */
 	_Atomic uint64_t ring_read_ns;
 	_Atomic bool attached;
 };
@@ -289,8 +291,7 @@ static int attach(struct agent *a)
 {
 	const struct config *c = &a->config;
 	char why[256] = "";
-	int err = capture_open(&c->capture, a->hooks, procs_want_local_clients(&c->capture.rules),
-		on_record, a, &a->capture, why);
+	int err = capture_open(&c->capture, a->hooks, on_record, a, &a->capture, why);
 
 	if (err)
 		log_error("cannot attach; see `weft doctor`",
@@ -321,7 +322,7 @@ static int follow(struct agent *a)
 	if (err)
 		return no_memory("connections", err);
 	/* after the hooks are on: what starts meanwhile announces itself */
-	procs_scan(a->procs);
+	procs_scan(a->procs, true);
 	return 0;
 }
 
@@ -367,6 +368,7 @@ static void reload(struct agent *a, int argc, char **argv)
 	_free_ struct config *next = calloc(1, sizeof(*next));
 	_free_ struct config_errors *errors = calloc(1, sizeof(*errors));
 	struct procs_stats procs;
+	bool rules_changed;
 	char keys[256];
 
 	if (!next || !errors)
@@ -379,6 +381,8 @@ static void reload(struct agent *a, int argc, char **argv)
 	}
 	if (config_restart_keys(&a->config, next, keys, sizeof(keys)))
 		log_warn("reload: these changes need a restart", LOG_STR("keys", keys));
+	rules_changed = memcmp(&a->config.capture.rules, &next->capture.rules,
+				sizeof(next->capture.rules)) != 0;
 	a->config.capture.rules = next->capture.rules;
 	a->config.trace.sampling = next->trace.sampling;
 	a->config.log_level = next->log_level;
@@ -387,7 +391,7 @@ static void reload(struct agent *a, int argc, char **argv)
 	log_set(next->log_level, next->log_format);
 	span_builder_reload(a->builder, &next->span);
 	trace_reload(a->trace, &next->trace.sampling);
-	procs_scan(a->procs);
+	procs_scan(a->procs, rules_changed);
 	conns_reselect(a->conns);
 	procs_stats(a->procs, &procs);
 	log_info("reloaded", LOG_INT("rules", next->capture.rules.n),
@@ -405,6 +409,19 @@ static void report(struct agent *a, bool last)
 		status_report(&a->status, &s);
 }
 
+/* Announcements of processes or listeners were lost: look for what they would have told. */
+static void recover(struct agent *a, uint64_t now)
+{
+	uint64_t lost = capture_life_lost(a->capture);
+
+	if (lost == a->life_lost || now - a->scanned_ns < RESCAN_NS)
+		return;
+	a->life_lost = lost;
+	a->scanned_ns = now;
+	procs_scan(a->procs, false);
+	conns_reselect(a->conns);
+}
+
 /* One turn: read, age what waits, sleep. */
 static void turn(struct agent *a, uint64_t *busy_ns, const sigset_t *unblocked)
 {
@@ -418,6 +435,7 @@ static void turn(struct agent *a, uint64_t *busy_ns, const sigset_t *unblocked)
 	if (now - a->offset_read_ns > NS_PER_SEC) {
 		a->unix_offset = clock_unix_offset();
 		a->offset_read_ns = now;
+		recover(a, now);
 	}
 	conns_tick(a->conns, now);
 	trace_tick(a->trace, now, false);

@@ -6,6 +6,4 @@
 
 const volatile __u32 self_tgid; /* weft itself: never traced */
 const volatile bool use_perf; /* per-CPU perf buffers in place of the ring buffer */
-const volatile bool
-	local_clients; /* processes that connect to this very host are to be decided on */
 const volatile __u32 wake_bytes; /* backlog that wakes a napping agent */

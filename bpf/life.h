@@ -73,6 +73,14 @@ static __always_inline bool is_local(struct sock *sk)
 	       to.in6_u.u6_addr32[3] == from.in6_u.u6_addr32[3];
 }
 
+static __always_inline bool wants_local_clients(void)
+{
+	__u32 zero = 0;
+	struct weft_control *ctl = bpf_map_lookup_elem(&control, &zero);
+
+	return ctl && ctl->local_clients;
+}
+
 static __always_inline void proc_undecided(
 	void *ctx, struct task_struct *task, __u8 flags, const char *exe);
 
@@ -85,7 +93,7 @@ static __always_inline void on_connect(void *ctx, struct sock *sk)
 	struct conn fresh;
 
 	if (tgid != self_tgid && !c && !tgid_traced(tgid)) {
-		if (!local_clients || !is_local(sk))
+		if (!wants_local_clients() || !is_local(sk))
 			return;
 		proc_undecided(ctx, (struct task_struct *)bpf_get_current_task_btf(),
 			WEFT_LOCAL_CLIENT, NULL);

@@ -126,15 +126,14 @@ static int attach_all(struct capture *c, char ret_why[static 256])
 	return 0;
 }
 
-static int set_up(struct capture *c, const struct capture_options *options, bool local_clients,
-	char ret_why[static 256])
+static int set_up(
+	struct capture *c, const struct capture_options *options, char ret_why[static 256])
 {
 	bool perf = options->transport == TRANSPORT_PERF;
 	struct hookset_knobs knobs = {
 		.self_tgid = (uint32_t)getpid(),
 		.wake_bytes = WAKE_BYTES,
 		.use_perf = perf,
-		.local_clients = local_clients,
 	};
 	int err = c->set->open(&knobs, &c->skeleton, &c->object);
 
@@ -175,8 +174,8 @@ static int set_up(struct capture *c, const struct capture_options *options, bool
 	return attach_all(c, ret_why);
 }
 
-int capture_open(const struct capture_options *options, enum hooks hooks, bool local_clients,
-	capture_handler handler, void *ctx, struct capture **ret_capture, char ret_why[static 256])
+int capture_open(const struct capture_options *options, enum hooks hooks, capture_handler handler,
+	void *ctx, struct capture **ret_capture, char ret_why[static 256])
 {
 	struct capture *c = calloc(1, sizeof(*c));
 	int err;
@@ -188,7 +187,7 @@ int capture_open(const struct capture_options *options, enum hooks hooks, bool l
 	c->handler = handler;
 	c->ctx = ctx;
 	c->cpus = libbpf_num_possible_cpus();
-	err = c->cpus < 0 ? c->cpus : set_up(c, options, local_clients, ret_why);
+	err = c->cpus < 0 ? c->cpus : set_up(c, options, ret_why);
 	if (err) {
 		capture_close(c);
 		return err;
@@ -268,6 +267,11 @@ void capture_want(struct capture *c, uint64_t conn, enum weft_want want)
 	slot->tag = conn;
 }
 
+void capture_local_clients(struct capture *c, bool wanted)
+{
+	c->control->local_clients = wanted;
+}
+
 void capture_heard(struct capture *c, uint64_t conn)
 {
 	volatile struct weft_want_slot *slot = &c->wants[conn & (WEFT_WANT_SLOTS - 1)];
@@ -276,19 +280,33 @@ void capture_heard(struct capture *c, uint64_t conn)
 		slot->want = WEFT_WANT_HEADS;
 }
 
-void capture_counts(
-	const struct capture *c, uint64_t ret_counts[static WEFT_COUNT_MAX], uint64_t *ret_missed)
+static void sum_counts(const struct capture *c, uint64_t ret_counts[static WEFT_COUNT_MAX])
 {
 	_free_ uint64_t *v = calloc((size_t)c->cpus, WEFT_COUNT_MAX * sizeof(*v));
-	struct bpf_program *prog;
 	uint32_t zero = 0;
 
 	memset(ret_counts, 0, WEFT_COUNT_MAX * sizeof(*ret_counts));
-	*ret_missed = 0;
 	if (v && bpf_map_lookup_elem(c->counts_fd, &zero, v) == 0)
 		for (int cpu = 0; cpu < c->cpus; cpu++)
 			for (unsigned i = 0; i < WEFT_COUNT_MAX; i++)
 				ret_counts[i] += v[(size_t)cpu * WEFT_COUNT_MAX + i];
+}
+
+uint64_t capture_life_lost(const struct capture *c)
+{
+	uint64_t v[WEFT_COUNT_MAX];
+
+	sum_counts(c, v);
+	return v[WEFT_COUNT_LIFE_LOST];
+}
+
+void capture_counts(
+	const struct capture *c, uint64_t ret_counts[static WEFT_COUNT_MAX], uint64_t *ret_missed)
+{
+	struct bpf_program *prog;
+
+	sum_counts(c, ret_counts);
+	*ret_missed = 0;
 	bpf_object__for_each_program(prog, c->object)
 	{
 		struct bpf_prog_info info = {0};

@@ -19,10 +19,9 @@ struct capture;
  * inside were checked against it. */
 typedef void (*capture_handler)(void *ctx, const struct weft_record *record, size_t size);
 
-/* hooks: SOCK or SYSCALLS. local_clients: processes that connect to this host are to be decided on
- * too. 0, or -errno and in ret_why a sentence for the log. */
-int capture_open(const struct capture_options *options, enum hooks hooks, bool local_clients,
-	capture_handler handler, void *ctx, struct capture **ret_capture, char ret_why[static 256]);
+/* hooks: SOCK or SYSCALLS. 0, or -errno and in ret_why a sentence for the log. */
+int capture_open(const struct capture_options *options, enum hooks hooks, capture_handler handler,
+	void *ctx, struct capture **ret_capture, char ret_why[static 256]);
 void capture_close(struct capture *capture); /* takes NULL */
 
 /* Takes the programs off their hooks; what they recorded can still be read. */
@@ -41,6 +40,12 @@ void capture_wait(struct capture *capture, bool idle, int timeout_ms, const sigs
 uint64_t capture_bad(const struct capture *capture);
 
 int capture_trace(struct capture *capture, uint32_t pid, enum weft_verdict verdict);
+/* Whether processes that connect to this host are to be decided on too. */
+void capture_local_clients(struct capture *capture, bool wanted);
+
+/* Records about sockets and processes that were lost. */
+uint64_t capture_life_lost(const struct capture *capture);
+
 int capture_untrace(struct capture *capture, uint32_t pid);
 void capture_want(struct capture *capture, uint64_t conn, enum weft_want want);
 

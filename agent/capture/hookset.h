@@ -12,7 +12,6 @@ struct hookset_knobs {
 	uint32_t self_tgid;
 	uint32_t wake_bytes;
 	bool use_perf;
-	bool local_clients;
 };
 
 struct hookset {

@@ -15,7 +15,6 @@ static int sock_open(
 	skel->rodata->self_tgid = knobs->self_tgid;
 	skel->rodata->wake_bytes = knobs->wake_bytes;
 	skel->rodata->use_perf = knobs->use_perf;
-	skel->rodata->local_clients = knobs->local_clients;
 	*ret_skeleton = skel;
 	*ret_object = skel->obj;
 	return 0;

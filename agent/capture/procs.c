@@ -17,6 +17,7 @@
 
 struct scan {
 	struct table sockets; /* inode -> port << 1 | listens */
+	bool rules_changed;
 };
 
 struct procs {
@@ -227,6 +228,12 @@ void procs_on_proc(struct procs *p, const struct weft_proc *rec)
 		return;
 	memcpy(proc->comm, rec->comm, sizeof(proc->comm));
 	proc->comm[sizeof(proc->comm) - 1] = '\0';
+	if (exec && !proc->traced) {
+		/* maybe one that went by this number before; its end is not told if it was not
+		 * traced */
+		proc->port_count = 0;
+		proc->local_client = proc->inherited = false;
+	}
 	if (rec->head.flags & WEFT_LOCAL_CLIENT)
 		proc->local_client = true;
 	if (rec->head.flags & WEFT_FORKED && parent && parent->traced) {
@@ -360,23 +367,27 @@ static void scan_process(void *ctx, uint32_t pid)
 	look(proc);
 	/* parents have lower numbers, and so were decided on before; what a former rule brought in
 	 * does not keep its children in */
-	proc->inherited = is_traced(p, proc_parent(pid));
+	proc->inherited =
+		is_traced(p, proc_parent(pid)) || (proc->inherited && !p->scan->rules_changed);
 	decide(p, proc);
 	if (!proc_lives(pid)) /* its end may have come before the kernel knew it as traced */
 		procs_on_exit(p, pid);
 }
 
-void procs_scan(struct procs *p)
+void procs_scan(struct procs *p, bool rules_changed)
 {
-	struct scan scan = {0};
+	struct scan scan = {.rules_changed = rules_changed};
 
+	capture_local_clients(p->capture, !rules_have_include(p->rules));
 	/* thousands of sockets take milliseconds: better now than when a process is being decided
 	 * on */
 	listeners_learn(p->listeners, (uint32_t)getpid());
+	p->scan = &scan;
 	if (by_ports(p->rules)) {
-		if (table_init(&scan.sockets, SCAN_SOCKETS))
+		if (table_init(&scan.sockets, SCAN_SOCKETS)) {
+			p->scan = NULL;
 			return;
-		p->scan = &scan;
+		}
 		proc_each(scan_namespaces, p);
 	}
 	proc_each(scan_process, p);
@@ -387,11 +398,6 @@ void procs_scan(struct procs *p)
 bool procs_port_excluded(const struct procs *p, uint16_t port)
 {
 	return rules_match_port(p->rules, port) == RULES_EXCLUDE;
-}
-
-bool procs_want_local_clients(const struct rules *rules)
-{
-	return !rules_have_include(rules);
 }
 
 void procs_stats(const struct procs *p, struct procs_stats *ret_stats)

@@ -35,8 +35,9 @@ int procs_new(unsigned capacity, const struct rules *rules, struct capture *capt
 	struct procs **ret_procs);
 void procs_free(struct procs *procs);
 
-/* Decides on every process there is: at start, and again whenever rules changed. */
-void procs_scan(struct procs *procs);
+/* Decides on every process there is: at start, when rules changed, or when announcements were lost
+ * (!rules_changed: children of processes that are gone stay what they are). */
+void procs_scan(struct procs *procs, bool rules_changed);
 
 void procs_on_proc(struct procs *procs, const struct weft_proc *record);
 void procs_on_listen(struct procs *procs, const struct weft_open *record);
@@ -47,9 +48,6 @@ const struct proc *procs_get(struct procs *procs, uint32_t pid);
 
 /* Whether connections to this local port are left out by a rule. */
 bool procs_port_excluded(const struct procs *procs, uint16_t port);
-
-/* Whether any rule or the default looks at clients of this host: see knobs.h. */
-bool procs_want_local_clients(const struct rules *rules);
 
 struct procs_stats {
 	uint64_t seen, traced, evicted;

@@ -14,7 +14,7 @@ struct weft_control {
 	uint64_t next_conn; /* numbers given to connections so far; counted up by the programs */
 	uint32_t
 		sleep; /* enum weft_sleep; set by the agent, cleared by the program that wakes it */
-	uint32_t pad;
+	uint32_t local_clients; /* processes that connect to this very host are to be decided on */
 };
 
 /* Values of the map of processes. */
