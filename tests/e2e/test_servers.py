@@ -56,6 +56,7 @@ def test_refused_backend(traced, need, kind):
     need(kind, "nginx")
     leaf = servers.nginx(traced, "leaf")
     app = servers.app(traced, kind, kind, to=leaf.port)
+    time.sleep(1.2)  # the agent links more once it has seen a process idle
     assert get(app.port, "/refuse/t/127.5.5.5")[0] == 200
     expect(traced.agent.stop(), [server(
         kind, "GET /refuse/t/127.5.5.5", 200,
@@ -127,6 +128,7 @@ def test_proxy_rewrites_the_path(traced, need):
     need("nginx")
     leaf = servers.nginx(traced, "leaf")
     front = servers.nginx_proxy(traced, "front", leaf.port, rewrite="rewrite ^/api/(.*)$ /leaf/$1 break;")
+    time.sleep(1.2)
     assert get(front.port, "/api/x")[0] == 200
     expect(traced.agent.stop(), [any_link(proxied("/api/x", behind="/leaf/x"))])
 
@@ -134,6 +136,7 @@ def test_proxy_rewrites_the_path(traced, need):
 def test_proxy_without_backend(traced, need):
     need("nginx")
     front = servers.nginx_proxy(traced, "front", servers.free_port())
+    time.sleep(1.2)
     assert get(front.port, "/x")[0] == 502
     expect(traced.agent.stop(), [server("front", "GET /x", 502, client(
         "front", " ", 0, error="connection_refused", link="thread"))])
@@ -181,6 +184,7 @@ def test_chain(traced, need):
             }})).listen({(port := servers.free_port())}, '127.0.0.1');""")
     traced.process([servers.which("node"), shim], "node").wait_port(port)
     front = servers.nginx_proxy(traced, "front", port, keepalive=2)
+    time.sleep(1.2)
     status, _ = traced.curl(f"http://127.0.0.1:{front.port}/call/t")
     assert status == 0
     spans = traced.agent.stop()
