@@ -7,6 +7,7 @@
 #include "capture/features.h"
 #include "capture/listeners.h"
 #include "capture/procs.h"
+#include "capture/rules.h"
 #include "config.h"
 #include "conn/conn.h"
 #include "core/cleanup.h"
@@ -381,8 +382,7 @@ static void reload(struct agent *a, int argc, char **argv)
 	}
 	if (config_restart_keys(&a->config, next, keys, sizeof(keys)))
 		log_warn("reload: these changes need a restart", LOG_STR("keys", keys));
-	rules_changed = memcmp(&a->config.capture.rules, &next->capture.rules,
-				sizeof(next->capture.rules)) != 0;
+	rules_changed = !rules_equal(&a->config.capture.rules, &next->capture.rules);
 	a->config.capture.rules = next->capture.rules;
 	a->config.trace.sampling = next->trace.sampling;
 	a->config.log_level = next->log_level;

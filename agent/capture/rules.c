@@ -173,3 +173,17 @@ enum rules_verdict rules_match_port(const struct rules *rules, uint16_t port)
 			verdict = verdict_of(&rules->v[i]);
 	return verdict;
 }
+
+bool rules_equal(const struct rules *a, const struct rules *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (unsigned i = 0; i < a->n; i++) {
+		const struct rule *x = &a->v[i], *y = &b->v[i];
+
+		if (x->exclude != y->exclude || x->kind != y->kind || x->number != y->number ||
+			strcmp(x->text, y->text) != 0)
+			return false;
+	}
+	return true;
+}

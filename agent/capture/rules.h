@@ -26,6 +26,7 @@ void rule_text(const struct rule *rule, char *ret_text, size_t cap);
 const char *rule_kind_name(enum rule_kind kind);
 
 bool rules_have_include(const struct rules *rules);
+bool rules_equal(const struct rules *a, const struct rules *b);
 enum rules_verdict rules_match_process(
 	const struct rules *rules, const struct rule_subject *subject);
 enum rules_verdict rules_match_port(const struct rules *rules, uint16_t port);

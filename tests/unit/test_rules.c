@@ -139,3 +139,22 @@ Test(rules, ports)
 	cr_assert(rules_have_include(&rules));
 	cr_assert_not(rules_have_include(&excludes));
 }
+
+Test(rules, equality)
+{
+	char why[RULE_ERROR_BYTES];
+	struct rules a = {.n = 2}, b = {.n = 2};
+
+	cr_assert_eq(rule_parse(SLICE("exe=nginx"), false, &a.v[0], why), 0);
+	cr_assert_eq(rule_parse(SLICE("port=80"), true, &a.v[1], why), 0);
+	b = a;
+	cr_expect(rules_equal(&a, &b));
+	b.v[1].number = 81;
+	cr_expect_not(rules_equal(&a, &b));
+	b = a;
+	b.n = 1;
+	cr_expect_not(rules_equal(&a, &b));
+	b = a;
+	b.v[0].text[0] = 'N';
+	cr_expect_not(rules_equal(&a, &b));
+}
