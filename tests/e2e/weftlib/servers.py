@@ -185,7 +185,7 @@ def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, **more):
 
 NEEDS = {"python": (), "gunicorn": ("gunicorn",), "asyncio": (), "node": ("node",), "java": ("java", "javac"),
          "go": ("go",), "php": ("php",), "ruby": ("puma",), "nginx": ("nginx",), "haproxy": ("haproxy",),
-         "apache": ("apache2",), "curl": ("curl",), "wrk": ("wrk",)}
+         "apache": ("apache2",), "curl": ("curl",), "wrk": ("wrk",), "netns": ("ip",), "nft": ("nft",)}
 
 
 def python():
