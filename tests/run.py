@@ -323,11 +323,11 @@ def pytest_results(label, xml, log, status):
     return results
 
 
-def pytest_suite(args, label, python, directory, env=None, timeout=900, marker=None):
+def pytest_suite(args, label, python, paths, env=None, timeout=900, marker=None):
     log, xml = REPORTS / f"{label}.log", REPORTS / f"{label}.xml"
     xml.unlink(missing_ok=True)
     argv = [python, "-m", "pytest", "-q", "-rA", f"--rootdir={ROOT}", f"--junitxml={xml}", "-p",
-            "no:cacheprovider", directory]
+            "no:cacheprovider", *paths]
     if marker:
         argv += ["-m", marker]
     if args.only:
@@ -337,7 +337,7 @@ def pytest_suite(args, label, python, directory, env=None, timeout=900, marker=N
 
 
 def check_suite(args):
-    return pytest_suite(args, "check", "/usr/bin/python3", "tests/check")
+    return pytest_suite(args, "check", "/usr/bin/python3", ["tests/check"])
 
 
 # Live tests
@@ -360,13 +360,33 @@ def venv():
     return python, ""
 
 
+SECOND_LOOK_MAX = 10
+
+
+def second_look(args, label, python, env, results):
+    """Runs the few tests that failed once more, on a machine that has gone quiet: what a stolen second of CPU
+    broke passes then, and is named. A wrong parent gets no second chance."""
+    failed = {r.name: r for r in results if r.state == "failed" and "test_truth" not in r.name}
+    if not failed or len(failed) > SECOND_LOOK_MAX or any("wrong parent" in r.why for r in failed.values()):
+        return
+    ids = []
+    for name in failed:
+        module, _, test = name.removeprefix("e2e.").partition(".")
+        ids.append(f"tests/e2e/{module}.py::{test}")
+    for again in pytest_suite(args, f"{label} again", python, ids, env, 900):
+        if again.state == "passed" and again.name in failed:
+            failed[again.name].state = "passed"
+            print(f"  passed at its second run: {again.name}; the first said: {failed[again.name].why}", flush=True)
+
+
 def live_suite(args, label, env, marker=None):
     if os.geteuid() != 0:
         return [Result(label, "failed" if IN_CI else "skipped", "needs root to load eBPF programs")]
     python, why = venv()
     if IN_CI:
         env = {**env, "WEFT_REQUIRE_LIVE": "1"}
-    results = pytest_suite(args, label, str(python), "tests/e2e", env, 2700, marker)
+    results = pytest_suite(args, label, str(python), ["tests/e2e"], env, 2700, marker)
+    second_look(args, label, str(python), env, results)
     if why:
         results.append(Result(f"{label} requirements", "failed" if IN_CI else "skipped", why))
     for r in results:
