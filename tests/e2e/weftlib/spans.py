@@ -109,7 +109,8 @@ def check_sane(spans):
         if parent:
             assert parent.trace == s.trace, f"{s} is in another trace than its parent {parent}"
             # a server may work on for a client that gave up
-            given_up = s.kind == "server" and parent.error in ("aborted", "timeout", "connection_reset")
+            given_up = s.kind == "server" and parent.error in ("aborted", "timeout", "connection_reset",
+                                                                        "connection_closed")
             inside = parent.start <= s.start and (s.end <= parent.end or given_up)
             assert inside, (f"{s}\n is outside its parent\n{parent}: starts {s.start - parent.start} ns"
                             f" after it, ends {parent.end - s.end} ns before it")
