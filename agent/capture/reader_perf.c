@@ -61,7 +61,7 @@ static void arena_flush(struct reader *r, uint64_t before)
 		_free_ char *copy = NULL;
 
 		for (uint32_t k = i; k < r->count; k++)
-			total += r->slots[k].size;
+			total += (r->slots[k].size + 7u) & ~7u;
 		copy = malloc(total);
 		if (!copy) { /* order is worth less than the records */
 			for (; i < r->count; i++) {
@@ -74,7 +74,7 @@ static void arena_flush(struct reader *r, uint64_t before)
 
 			memcpy(copy + used, r->arena + s.at, s.size);
 			s.at = used;
-			used += s.size;
+			used += (s.size + 7u) & ~7u;
 			r->slots[kept++] = s;
 		}
 		if (used)
@@ -87,20 +87,22 @@ static void arena_flush(struct reader *r, uint64_t before)
 static void on_sample(void *ctx, int cpu, void *data, uint32_t size)
 {
 	struct reader *r = ctx;
-	const struct weft_record *record = data;
+	struct weft_record record;
 	uint32_t room;
 
 	(void)cpu;
 	/* perf pads its samples; records carry their own size */
-	if (size < sizeof(*record) || record->size > size) {
+	if (size >= sizeof(record))
+		memcpy(&record, data, sizeof(record)); /* perf aligns to 4 only */
+	if (size < sizeof(record) || record.size > size) {
 		r->handler(r->ctx, data, size);
 		return;
 	}
-	room = (record->size + 7u) & ~7u;
+	room = (record.size + 7u) & ~7u;
 	if (r->count == ARENA_SLOTS || r->used + room > ARENA_BYTES)
 		arena_flush(r, UINT64_MAX);
-	memcpy(r->arena + r->used, data, record->size);
-	r->slots[r->count++] = (struct slot){record->time_ns, r->used, record->size};
+	memcpy(r->arena + r->used, data, record.size);
+	r->slots[r->count++] = (struct slot){record.time_ns, r->used, record.size};
 	r->used += room;
 }
 
