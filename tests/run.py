@@ -366,8 +366,8 @@ SECOND_LOOK_MAX = 10
 def second_look(args, label, python, env, results):
     """Runs the few tests that failed once more, on a machine that has gone quiet: what a stolen second of CPU
     broke passes then, and is named. A wrong parent gets no second chance."""
-    failed = {r.name: r for r in results if r.state == "failed" and "test_truth" not in r.name}
-    if not failed or len(failed) > SECOND_LOOK_MAX or any("wrong parent" in r.why for r in failed.values()):
+    failed = {r.name: r for r in results if r.state == "failed" and not re.search(r"wrong': [1-9]", r.why)}
+    if not failed or len(failed) > SECOND_LOOK_MAX:
         return
     ids = []
     for name in failed:
