@@ -87,7 +87,7 @@ static void arena_flush(struct reader *r, uint64_t before)
 static void on_sample(void *ctx, int cpu, void *data, uint32_t size)
 {
 	struct reader *r = ctx;
-	struct weft_record record;
+	struct weft_record record = {0};
 	uint32_t room;
 
 	(void)cpu;
