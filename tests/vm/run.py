@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the live tests under Debian's kernels, in QEMU, over each set of hooks, and prints a table.
+
+A set of hooks that a kernel has not must be refused, by `weft doctor` and by `weft run`, with the reason that
+the table then shows; anything else that does not load is a failure. What fails gets one second run, by name.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+
+from weftlib import hooksets  # noqa: E402
+
+KERNELS = ["5.10", "6.1", "6.12", "7.2"]
+HOOKS = hooksets.ALL
+# Where a set of hooks is known not to load, and nothing else may be missing.
+ABSENT = {("6.1", "sock"), *(("5.10", hooks) for hooks in HOOKS)}
+# What CI has the time for. Not 7.2: it runs tracepoints with preemption on, and emulated it misses calls at random.
+QUICK_KERNELS = {"5.10": ["syscalls"], "6.1": ["syscalls"], "6.12": ["sock", "fentry"], "7.2": []}
+QUICK = "(test_capabilities and (paranoid-4 or without_one) and not perf) or test_ktls or test_compat or (test_exact and (write-read or sendmsg-recvmsg or writev-readv))"
+SLOWER = "4"  # than without emulation
+
+
+class Cell:
+    """A kernel with a set of hooks."""
+
+    def __init__(self, kernel, hooks):
+        self.kernel, self.hooks = kernel, hooks
+        self.passed, self.failed, self.skipped, self.again = [], {}, {}, {}
+        self.refused, self.release, self.seconds = "", "", 0
+
+    def said(self):
+        if self.refused:
+            return "cannot load: " + self.refused
+        counts = {"passed": self.passed, "failed": self.failed, "skipped": self.skipped}
+        return ", ".join(f"{len(v)} {k}" for k, v in counts.items() if v) or "nothing ran"
+
+    def data(self):
+        return {**vars(self), "passed": sorted(self.passed)}
+
+
+def report(path):
+    """[(name, state, why)] of pytest's XML."""
+    try:
+        tree = ET.parse(path).getroot()
+    except (OSError, ET.ParseError):
+        return []
+    rows = []
+    for case in tree.iter("testcase"):
+        name = f"{case.get('classname').rpartition('.')[2]}.{case.get('name')}"
+        state, why = "passed", ""
+        for child in case:
+            if child.tag in ("failure", "error"):
+                state, why = "failed", (child.get("message") or "").splitlines()[:1]
+                why = why[0] if why else ""
+            elif child.tag == "skipped" and state == "passed":
+                state, why = "skipped", child.get("message") or "no reason given"
+        rows.append((name, state, why))
+    return rows
+
+
+def fetch(kernel):
+    """Why the kernel cannot be had, or nothing."""
+    done = subprocess.run([HERE / "kernel.sh", kernel], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["kernel.sh failed"])[-1]
+
+
+def run_cell(args, kernel, hooks, reports):
+    cell = Cell(kernel, hooks)
+    if why := fetch(kernel):
+        cell.skipped["kernel"] = why
+        return cell
+    reports.mkdir(parents=True, exist_ok=True)
+    for old in reports.iterdir():
+        old.unlink()
+    env = {**os.environ, "WEFT_TEST_HOOKS": hooks, "WEFT_TIME_SCALE": SLOWER, "WEFT_BUILD": str(args.build),
+           "WEFT_REQUIRE_LIVE": "1"}
+    argv = [HERE / "guest.sh", "--kernel", kernel, "--timeout", str(args.timeout), "--cpus", str(args.cpus),
+            "--writable", reports, "--", args.python, HERE / "inside.py", reports, hooks, args.k or "", *args.tests]
+    start = time.monotonic()
+    with open(reports / "log", "wb") as log:
+        status = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env,
+                                cwd=ROOT).returncode
+    cell.seconds = time.monotonic() - start
+    try:
+        found = json.loads((reports / "doctor.json").read_text())
+        cell.release, cell.refused = found["kernel"], found["refused"]
+    except (OSError, ValueError, KeyError):
+        found = None
+    for name, state, why in report(reports / "first.xml"):
+        if why == "collection skipped":  # a whole file; what it would hold is not known
+            name = name.rpartition(".")[2]
+        if state == "passed":
+            cell.passed.append(name)
+        else:
+            (cell.failed if state == "failed" else cell.skipped)[name] = why
+    for name, state, _ in report(reports / "second.xml"):
+        why = cell.failed.get(name, "")
+        if state == "passed" and name in cell.failed and not re.search(r"wrong': [1-9]", why):
+            cell.again[name] = cell.failed.pop(name)
+            cell.passed.append(name)
+    if found is None or (status not in (0, 1) and not cell.failed):
+        cell.failed["guest"] = f"exit status {status}, see the log"
+    if cell.refused and (kernel, hooks) not in ABSENT:
+        cell.failed["load"] = "this kernel has what it takes"
+    return cell
+
+
+def build(args):
+    if not (args.build / "build.ninja").exists():
+        argv = ["meson", "setup", args.build]
+        if args.clang:
+            native = args.build.with_suffix(".ini")
+            native.write_text(f"[binaries]\nclang = 'clang-{args.clang}'\n")
+            argv += ["--native-file", native]
+        subprocess.run(argv, cwd=ROOT, check=True)
+    subprocess.run(["ninja", "-C", args.build, "--quiet"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+def words(text):
+    return text.split(",")
+
+
+def arguments():
+    p = argparse.ArgumentParser(prog="tests/vm/run.sh", description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--kernel", type=words, help=f"some of {','.join(KERNELS)}; default all")
+    p.add_argument("--hooks", type=words, help=f"some of {','.join(HOOKS)}; default all")
+    p.add_argument("-k", metavar="EXPR", help="only these tests, as pytest's -k")
+    p.add_argument("--quick", action="store_true", help="the small part of it that CI runs")
+    p.add_argument("--cpus", type=int, default=2)
+    p.add_argument("--timeout", type=int, default=7200, metavar="S", help="of each guest")
+    p.add_argument("--build", type=pathlib.Path, metavar="DIR", help="default build, or WEFT_BUILD",
+                   default=pathlib.Path(os.environ.get("WEFT_BUILD", ROOT / "build")))
+    p.add_argument("--clang", metavar="N", help="programs made by clang-N, in a build directory of their own")
+    p.add_argument("tests", nargs="*", help="files of tests/e2e; default all")
+    args = p.parse_args()
+    for given, known in ((args.kernel, KERNELS), (args.hooks, HOOKS)):
+        if unknown := set(given or ()) - set(known):
+            p.error(f"unknown: {', '.join(sorted(unknown))}")
+    if args.quick and not args.k:
+        args.k = QUICK
+    args.build = args.build.resolve()
+    venv = args.build / "venv/bin/python"
+    if args.clang:
+        args.build = args.build.with_name(f"{args.build.name}-clang{args.clang}")
+    args.python = venv if venv.exists() else pathlib.Path("/usr/bin/python3")
+    return args
+
+
+def cells(args):
+    for kernel in args.kernel or KERNELS:
+        for hooks in args.hooks or (QUICK_KERNELS[kernel] if args.quick else HOOKS):
+            yield kernel, hooks
+
+
+def main():
+    args = arguments()
+    build(args)
+    reports = args.build / "reports/vm"
+    done, lines = [], []
+    for kernel, hooks in cells(args):
+        cell = run_cell(args, kernel, hooks, reports / f"{kernel}-{hooks}")
+        done.append(cell)
+        lines.append(f"{kernel:6} {hooks:10} {cell.seconds:6.0f} s  {cell.said()}")
+        print(lines[-1], flush=True)
+        for name, why in cell.failed.items():
+            print(f"  FAILED {name}: {why[:200]}")
+        for name, why in cell.skipped.items():
+            print(f"  skipped {name}: {why}")
+        for name, why in cell.again.items():
+            print(f"  passed at its second run: {name}; the first said: {why[:200]}")
+    (reports / "table.txt").write_text("\n".join(lines) + "\n")
+    (reports / "table.json").write_text(json.dumps([cell.data() for cell in done], indent=1))
+    print(f"logs and the table are in {reports}")
+    sys.exit(any(cell.failed for cell in done))
+
+
+if __name__ == "__main__":
+    main()

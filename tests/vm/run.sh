@@ -1,0 +1,10 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what it needs, builds weft, and runs the live tests under other kernels: see run.sh --help.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+case " $* " in
+*" -h "* | *" --help "*) ;;
+*) deploy/setup.sh build test demo vm ;;
+esac
+exec /usr/bin/python3 tests/vm/run.py "$@"
