@@ -3,6 +3,7 @@
  * bottom. */
 #include "agent.h"
 
+#include "capture/budget.h"
 #include "capture/capture.h"
 #include "capture/features.h"
 #include "capture/listeners.h"
@@ -38,6 +39,7 @@ struct agent {
 	struct counters counters;
 	struct listeners *listeners;
 	struct capture *capture;
+	struct budget budget;
 	struct procs *procs;
 	struct conns *conns;
 	struct trace *trace;
@@ -55,6 +57,8 @@ struct agent {
 	uint64_t start_unix_ns;
 	uint64_t unix_offset; /* refreshed: the wall clock is steered */
 	uint64_t offset_read_ns;
+	uint64_t lost; /* when the latest record was read */
+	uint64_t missed; /* runs of the programs, up to the latest second */
 	uint64_t life_lost, scanned_ns; /* at the latest look at all processes */
 	_Atomic uint64_t ring_read_ns;
 	_Atomic bool attached;
@@ -76,6 +80,10 @@ static void on_record(void *ctx, const struct weft_record *rec, size_t size)
 {
 	struct agent *a = ctx;
 
+	if (capture_lost(a->capture) != a->lost) {
+		a->lost = capture_lost(a->capture);
+		trace_unseen(a->trace, 0, clock_monotonic());
+	}
 	count(&a->counters, COUNT_RECORDS_READ);
 	count_add(&a->counters, COUNT_RECORD_BYTES, size);
 	switch (rec->type) {
@@ -102,8 +110,7 @@ static void on_record(void *ctx, const struct weft_record *rec, size_t size)
 			trace_born(a->trace, rec->pid, rec->time_ns);
 		break;
 	case WEFT_RECORD_EXIT:
-		procs_on_exit(a->procs, rec->pid);
-		trace_exit(a->trace, rec->pid);
+		procs_on_exit(a->procs, rec->pid, rec->time_ns);
 		break;
 	case WEFT_RECORD_LISTEN:
 		procs_on_listen(a->procs, (const struct weft_open *)rec);
@@ -122,7 +129,12 @@ static void on_described(void *ctx, struct proc *proc)
 		LOG_STR("exe", proc->exe), LOG_STR("cgroup", proc->cgroup));
 }
 
-static const struct procs_ops PROCS_OPS = {.described = on_described};
+static void on_ended(void *ctx, uint32_t pid)
+{
+	trace_exit(((struct agent *)ctx)->trace, pid);
+}
+
+static const struct procs_ops PROCS_OPS = {.described = on_described, .ended = on_ended};
 
 /* conn, proto → span, trace */
 
@@ -139,6 +151,16 @@ static void on_connected(void *ctx, const struct endpoints *ends)
 static void on_gone(void *ctx, const struct endpoints *ends)
 {
 	trace_gone(((struct agent *)ctx)->trace, ends);
+}
+
+static void on_unseen(void *ctx, uint32_t pid, uint64_t time_ns)
+{
+	trace_unseen(((struct agent *)ctx)->trace, pid, time_ns);
+}
+
+static void on_opaque(void *ctx, uint32_t pid, bool tunnel, bool on)
+{
+	trace_opaque(((struct agent *)ctx)->trace, pid, tunnel, on);
 }
 
 static void keep_headers(
@@ -171,7 +193,7 @@ static void on_done(void *ctx, struct exchange *ex)
 	unsigned notes;
 
 	trace_done(a->trace, ex);
-	notes = span_build(a->builder, ex, a->unix_offset, &span);
+	notes = span_build(a->builder, ex, a->unix_offset, budget_shed_percent(&a->budget), &span);
 	if (notes & SPAN_NOTE_ROUTES_FULL)
 		count(&a->counters, COUNT_ROUTES_FULL);
 	if (notes & SPAN_NOTE_TEXT_CUT)
@@ -188,6 +210,8 @@ static const struct conns_ops CONNS_OPS = {
 	.replied = on_replied,
 	.done = on_done,
 	.gone = on_gone,
+	.unseen = on_unseen,
+	.opaque = on_opaque,
 };
 
 /* trace → export */
@@ -219,6 +243,7 @@ static void take_snapshot(void *ctx, struct snapshot *s)
 	procs_stats(a->procs, &procs);
 	s->counters[COUNT_PROCS_SEEN] = procs.seen;
 	s->counters[COUNT_PROCS_EVICTED] = procs.evicted;
+	s->counters[COUNT_PROCS_ENDED_UNSEEN] = procs.ended_unseen;
 	s->counters[COUNT_RECORDS_BAD] = capture_bad(a->capture);
 	s->counters[COUNT_RECORDS_READ] += s->counters[COUNT_RECORDS_BAD];
 	s->processes_traced = procs.traced;
@@ -322,6 +347,7 @@ static int follow(struct agent *a)
 		&conns, a->procs, a->listeners, a->capture, &a->counters, &CONNS_OPS, a, &a->conns);
 	if (err)
 		return no_memory("connections", err);
+	budget_init(&a->budget, &c->capture.budget, a->capture, clock_monotonic());
 	/* after the hooks are on: what starts meanwhile announces itself */
 	procs_scan(a->procs, true);
 	return 0;
@@ -409,7 +435,8 @@ static void report(struct agent *a, bool last)
 		status_report(&a->status, &s);
 }
 
-/* Announcements of processes or listeners were lost: look for what they would have told. */
+/* Announcements of processes or listeners were lost, or ends: look for what they would have told.
+ */
 static void recover(struct agent *a, uint64_t now)
 {
 	uint64_t lost = capture_life_lost(a->capture);
@@ -418,8 +445,8 @@ static void recover(struct agent *a, uint64_t now)
 		return;
 	a->life_lost = lost;
 	a->scanned_ns = now;
-	procs_scan(a->procs, false);
-	conns_reselect(a->conns);
+	procs_rescan(a->procs);
+	conns_doubt(a->conns, now);
 }
 
 /* One turn: read, age what waits, sleep. */
@@ -435,11 +462,19 @@ static void turn(struct agent *a, uint64_t *busy_ns, const sigset_t *unblocked)
 	if (now - a->offset_read_ns > NS_PER_SEC) {
 		a->unix_offset = clock_unix_offset();
 		a->offset_read_ns = now;
+		if (capture_missed(a->capture) != a->missed) {
+			a->missed = capture_missed(a->capture);
+			trace_unseen(a->trace, 0, now);
+		}
 		recover(a, now);
+		if (budget_tick(&a->budget, now))
+			trace_partial(a->trace, now);
 	}
+	if (procs_scanning(a->procs) && procs_scan_step(a->procs))
+		conns_reselect(a->conns);
 	conns_tick(a->conns, now);
 	trace_tick(a->trace, now, false);
-	waiting = conns_waiting(a->conns) || trace_held(a->trace);
+	waiting = conns_waiting(a->conns) || trace_held(a->trace) || procs_scanning(a->procs);
 	if (now - *busy_ns > IDLE_NS && !waiting)
 		capture_wait(a->capture, true, SLEEP_MS, unblocked);
 	else
@@ -466,6 +501,7 @@ static void drain(struct agent *a)
 static void agent_free(struct agent *a)
 {
 	http_free(a->http);
+	budget_release(&a->budget);
 	capture_close(a->capture);
 	conns_free(a->conns);
 	procs_free(a->procs);

@@ -6,6 +6,7 @@
 
 static const char *const hooks[] = {
 	[HOOKS_AUTO] = "auto",
+	[HOOKS_FENTRY] = "fentry",
 	[HOOKS_SOCK] = "sock",
 	[HOOKS_SYSCALLS] = "syscalls",
 	NULL,
@@ -92,6 +93,15 @@ const struct option options[] = {
 	{"select.exclude", "exclude", {"WEFT_EXCLUDE"}, "RULE", OPT_EXCLUDE, .reload = true,
 		.common = true, FIELD(capture.rules), .def = "",
 		.help = "never trace what matches; wins over include"},
+
+	{"budget.cpu_limit", "cpu-limit", {"WEFT_CPU_LIMIT"}, "0..1", OPT_RATIO,
+		FIELD(capture.budget.cpus), .def = "0",
+		.help = "most of one core that weft takes, kernel side included, before it leaves "
+			"out connections; 0 for no limit"},
+	{"budget.events_per_second", "events-per-second", {"WEFT_EVENTS_PER_SECOND"}, "N", OPT_UINT,
+		FIELD(capture.budget.records_per_second), .max = 1000000000, .def = "0",
+		.help = "most socket calls recorded a second, before connections are left out; 0 "
+			"for no limit"},
 
 	{"http.query", "query", {"WEFT_QUERY"}, NULL, OPT_BOOL, .reload = true, FIELD(span.query),
 		.def = "true",

@@ -79,7 +79,7 @@ int option_set_pair(const struct option *o, struct config *config, struct slice 
 int option_set_pairs(const struct option *o, struct config *config, struct slice text,
 	char ret_reason[static OPTION_REASON_BYTES]);
 
-/* What the option accepts: "one of auto, sock, syscalls". */
+/* What the option accepts: "one of auto, fentry, sock, syscalls". */
 void option_expected(const struct option *o, char *ret_text, size_t cap);
 
 /* The value as YAML, secrets masked; cut to cap. */

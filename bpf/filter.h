@@ -4,6 +4,11 @@
 #include "knobs.h"
 #include "maps.h"
 
+static __always_inline bool is_self(void)
+{
+	return bpf_get_current_pid_tgid() >> 32 == self_tgid;
+}
+
 static __always_inline bool tgid_traced(__u32 tgid)
 {
 	return tgid != self_tgid && bpf_map_lookup_elem(&procs, &tgid);

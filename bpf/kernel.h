@@ -26,7 +26,11 @@ struct inode {
 	unsigned short i_mode;
 };
 
-struct hlist_head;
+struct hlist_node;
+
+struct hlist_head {
+	struct hlist_node *first;
+};
 
 struct file {
 	void *private_data;
@@ -62,6 +66,7 @@ struct task_struct {
 	struct files_struct *files;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct io_uring_task *io_uring; /* set once the thread has used a ring */
 	char comm[16];
 };
 
@@ -115,6 +120,36 @@ struct socket {
 	struct sock *sk;
 };
 
+struct iovec {
+	void *iov_base;
+	__u64 iov_len;
+};
+
+struct timespec64 {
+	__s64 tv_sec; /* where a plain number is to be read */
+};
+
+struct iov_iter {
+	__u8 iter_type;
+	unsigned long iov_offset;
+	unsigned long count;
+	const struct iovec *__iov;
+	void *ubuf;
+};
+
+struct iov_iter___v6_3 {
+	const struct iovec *iov; /* until 6.3 */
+};
+
+struct iov_iter___v5_13 {
+	unsigned int type; /* until 5.13: enum iter_type, and whether it is written */
+};
+
+struct msghdr {
+	struct iov_iter msg_iter;
+	unsigned int msg_flags;
+};
+
 struct inet_sock {
 	struct sock sk;
 };
@@ -129,10 +164,27 @@ struct tcp_sock {
 	__u32 rcv_nxt;
 	__u32 copied_seq;
 	__u32 write_seq;
+	__u32 snd_una;
+	__u32 snd_wl1;
+	__u64 bytes_received;
+	__u64 bytes_acked;
 	__u64 tcp_wstamp_ns;
 };
 
+struct mptcp_sock {
+	__u64 bytes_received; /* 6.5 */
+	__u64 bytes_sent;
+};
+
 #pragma clang attribute pop
+
+/* Only the names count: the numbers differ between kernels. */
+enum iter_type {
+	ITER_UBUF, /* 6.0 */
+	ITER_IOVEC,
+	ITER_BVEC,
+	ITER_KVEC,
+};
 
 /* Kernel constants that no BTF carries. */
 #define AF_INET         2
@@ -157,5 +209,6 @@ struct tcp_sock {
 #define MSG_TRUNC    0x20
 #define MSG_ERRQUEUE 0x2000
 #define O_NONBLOCK   00004000
+#define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD   0x00200000
 #define ENOSYS       38

@@ -5,32 +5,9 @@
  * (conn.h).
  */
 #pragma once
+#include "caller.h"
 #include "conn.h"
 #include <bpf/bpf_tracing.h>
-
-static __always_inline __u32 sock_ended_at(struct sock *sk)
-{
-	struct tcp_sock *tp = sock_tcp(sk);
-
-	return tp ? sock_received(sk, tp) : 0;
-}
-
-static __always_inline void conn_ended(void *ctx, struct sock *sk, struct conn *c, __u8 flags)
-{
-	struct weft_shut shut = {};
-
-	if (c->flags & CONN_OPENED) {
-		record_head(&shut.head, WEFT_RECORD_CLOSE, flags, sizeof(shut));
-		shut.conn = c->id;
-		shut.error = c->error;
-		if (c->flags & CONN_UNNUMBERED)
-			shut.recv_seq = c->moved[WEFT_RECV];
-		else
-			shut.recv_seq = sock_ended_at(sk);
-		emit_life(ctx, &shut, sizeof(shut));
-	}
-	c->flags &= ~CONN_OPENED;
-}
 
 static __always_inline void conn_shut(void *ctx, struct sock *sk, struct conn *c, __u8 dir)
 {
@@ -39,8 +16,7 @@ static __always_inline void conn_shut(void *ctx, struct sock *sk, struct conn *c
 
 	if (!(c->flags & CONN_OPENED) || conn_want(c) == WEFT_WANT_NOTHING)
 		return;
-	record_head(
-		&shut.head, WEFT_RECORD_SHUT, dir == WEFT_SEND ? WEFT_SEND_BIT : 0, sizeof(shut));
+	record_head(&shut.head, WEFT_RECORD_SHUT, dir == WEFT_SEND ? WEFT_SEND_BIT : 0, 0);
 	shut.conn = c->id;
 	if (c->flags & CONN_UNNUMBERED) {
 		shut.head.flags |= WEFT_UNNUMBERED;
@@ -51,7 +27,7 @@ static __always_inline void conn_shut(void *ctx, struct sock *sk, struct conn *c
 		shut.recv_seq = BPF_CORE_READ(tp, rcv_nxt) - 1;
 		shut.send_seq = BPF_CORE_READ(tp, write_seq);
 	}
-	emit_life(ctx, &shut, sizeof(shut));
+	emit_end(ctx, &shut, sizeof(shut));
 }
 
 static __always_inline bool is_local(struct sock *sk)
@@ -87,6 +63,7 @@ static __always_inline void proc_undecided(
 /* connect() runs in the caller's context; what follows may not. */
 static __always_inline void on_connect(void *ctx, struct sock *sk)
 {
+	enum caller_how how = caller_how((struct task_struct *)bpf_get_current_task_btf());
 	struct conn *c = conn_find(sk);
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 tgid = id >> 32;
@@ -110,8 +87,8 @@ static __always_inline void on_connect(void *ctx, struct sock *sk)
 		return;
 	c->connect_ns = bpf_ktime_get_ns();
 	c->connect_pid = tgid;
-	c->connect_tid = (__u32)id;
-	if (sock_nonblocking(sk))
+	c->connect_tid = how == CALLER_WORKER ? 0 : (__u32)id;
+	if (how != CALLER_THREAD || sock_nonblocking(sk))
 		c->flags |= CONN_NONBLOCKING;
 	/* what the thread is doing now is evidence; the local port is chosen only after this */
 	if (tgid != self_tgid)
@@ -158,7 +135,7 @@ int BPF_PROG(sock_state, struct sock *sk, int old, int new)
 	case TCP_ESTABLISHED:
 		/* with its port, before the first bytes: a server's request on this host then knows
 		 * that its client's record is to come */
-		if (c->flags & CONN_CONNECTING)
+		if (c->flags & CONN_CONNECTING && !conn_shed(ctx, sk, c))
 			conn_tell(ctx, sk, c);
 		c->flags &= ~CONN_CONNECTING;
 		break;
@@ -245,15 +222,15 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(proc_exit, struct task_struct *task)
 {
 	__u32 tgid = BPF_CORE_READ(task, tgid);
-	struct weft_record exit = {};
+	struct weft_shut exit = {}; /* as long as what is kept; only its head is told */
 
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
 	if (bpf_map_delete_elem(&procs, &tgid))
 		return 0;
-	record_head(&exit, WEFT_RECORD_EXIT, 0, sizeof(exit));
-	exit.pid = tgid;
-	emit_life(ctx, &exit, sizeof(exit));
+	record_head(&exit.head, WEFT_RECORD_EXIT, 0, 0);
+	exit.head.pid = tgid;
+	emit_end(ctx, &exit, sizeof(exit.head));
 	return 0;
 }
 

@@ -22,6 +22,15 @@ struct {
 	__type(value, int);
 } perf SEC(".maps");
 
+/* SHUT, CLOSE and EXIT records that the full buffer did not take: nothing would tell these ends
+ * again. Written here, emptied by the agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 4096); /* resized before load */
+	__uint(key_size, 0);
+	__uint(value_size, sizeof(struct weft_shut));
+} kept SEC(".maps");
+
 /* tgid -> enum weft_verdict. Absent: not traced. Written by the agent (its decisions), at fork (a
  * child of a traced process), at exec, listen and cgroup moves (undecided). Deleted at exit or by
  * the agent. */
@@ -32,13 +41,19 @@ struct {
 	__type(value, __u32);
 } procs SEC(".maps");
 
-/* What BPF counts: one struct a CPU, written here, summed by the agent. */
+/* Programs that record calls and can interrupt one another on one CPU have a slot each: where the
+ * kernel preempts them, another thread's call comes in between. No program interrupts itself. */
+#ifndef WEFT_SLOTS
+#define WEFT_SLOTS 2 /* a send's and a receive's */
+#endif
+
+/* What BPF counts: by slot, one struct a CPU, written here, summed by the agent. */
 struct weft_counts {
 	__u64 v[WEFT_COUNT_MAX];
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, WEFT_SLOTS);
 	__type(key, __u32);
 	__type(value, struct weft_counts);
 } counts SEC(".maps");
@@ -61,15 +76,14 @@ struct {
 	__type(value, struct weft_want_slot);
 } wants SEC(".maps");
 
-/* Where a record is put together: index is a weft_direction, for a send and a receive can be
- * interrupted by one another on one CPU, but no program by itself. */
+/* Where a record is put together, by slot. */
 struct scratch {
 	struct weft_data data;
 	struct copied copied;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, WEFT_SLOTS);
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
@@ -85,6 +99,16 @@ struct conn {
 	__u32 error; /* sk_err when the connection ended */
 	__u8 turn; /* direction of the latest call + 1 */
 	__u8 flags; /* CONN_* */
+	__u8 start; /* enum conn_start: of the next call */
+	__u32 start_seq; /* QUIET: where that call must begin */
+};
+enum conn_start {
+	START_IN_BETWEEN, /* nothing is known: another call was before it */
+	START_LOOK, /* the first one here: the socket is to be asked whether it is its first, too */
+	START_FRESH, /* nothing was sent or received before it */
+	START_QUIET_RECV, /* nothing was under way before it, if it is a receive */
+	START_QUIET_SEND, /* the same, if it is a send */
+	START_AGAIN, /* the call before was the first since the agent forgot the connection */
 };
 enum {
 	CONN_OPENED = 1u << 0, /* the agent was told */
@@ -93,6 +117,7 @@ enum {
 	CONN_UNNUMBERED = 1u << 3,
 	CONN_MPTCP = 1u << 4,
 	CONN_NONBLOCKING = 1u << 6, /* connect() did not wait */
+	CONN_SHED = 1u << 7, /* left out to stay within the budget */
 	CONN_SELF = 1u << 5, /* weft's own: announced, so that its server's end can be left out */
 };
 #ifdef WEFT_TRUSTED_SOCKS

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* The one core of every hook set: a call moved n bytes of a socket; record it. */
 #pragma once
+#include "caller.h"
 #include "conn.h"
 #include "source.h"
+#include "start.h"
+
+#define LOOK_EVERY 8 /* records of a CPU between two looks at the backlog */
 
 /* A receive that took nothing out of the stream: counted, nothing more to do. What the error queue
  * gives are copies of packets that were sent (SO_TIMESTAMPING). */
@@ -67,24 +71,67 @@ static __always_inline void moved_place(struct conn *c, struct sock *sk, enum so
 	c->moved[dir & 1] += n;
 }
 
+/* The agent knows that a body goes on behind this call: nothing to tell. */
+static __always_inline bool body_goes_on(
+	const struct conn *c, struct sock *sk, enum sock_kind kind, __u8 dir, __u32 n, __u64 what)
+{
+	__u32 until = what >> 32, end;
+
+	if ((__u32)what != WEFT_WANT_UNTIL_RECV + dir)
+		return false;
+	if (c->flags & CONN_UNNUMBERED || kind != SOCK_TCP) {
+		end = c->moved[dir & 1] + n;
+	} else {
+		struct tcp_sock *tp = sock_tcp(sk);
+
+		if (!tp)
+			return false;
+		end = dir == WEFT_SEND ? sock_sent(tp) : sock_received(sk, tp);
+	}
+	return (__s32)(until - end) > 0;
+}
+
 /* Called at the return of a call that moved n > 0 bytes. src is asked only when bytes are wanted.
  */
 static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, struct source *src,
-	struct conn *c, struct weft_counts *cnt, enum sock_kind kind)
+	const struct caller *by, struct conn *c, struct weft_counts *cnt, enum sock_kind kind)
 {
-	__u32 index = dir & 1;
 	struct scratch *s;
 	enum weft_want want;
-	__u64 size;
+	__u64 size, what, tries;
 	__u32 take;
+	__u8 was = c->start, start = 0;
 
-	want = conn_want(c);
+	/* said once: whatever becomes of this call's record, the next one is in between */
+	if (was) {
+		start = start_flags(c, sk, kind, dir, n);
+		c->start = START_IN_BETWEEN;
+	}
+
+	if (conn_shed(ctx, sk, c)) {
+		c->moved[dir & 1] += n;
+		cnt->v[WEFT_COUNT_SHED]++;
+		return 0;
+	}
+	what = conn_wants(c);
+	want = (__u32)what;
 	if (want == WEFT_WANT_NOTHING) {
-		c->moved[index] += n;
+		c->moved[dir & 1] += n;
 		cnt->v[WEFT_COUNT_UNWANTED]++;
 		return 0;
 	}
-	if (want == WEFT_WANT_AGAIN) {
+	if (want == WEFT_WANT_UNTIL_RECV || want == WEFT_WANT_UNTIL_SEND) {
+		if (body_goes_on(c, sk, kind, dir, n, what)) {
+			c->moved[dir & 1] += n;
+			cnt->v[WEFT_COUNT_COALESCED]++;
+			return 0;
+		}
+		want = WEFT_WANT_HEADS;
+	}
+	if (want == WEFT_WANT_AGAIN || want == WEFT_WANT_AGAIN_FRESH) {
+		if (want == WEFT_WANT_AGAIN_FRESH && was != START_AGAIN)
+			start = WEFT_FRESH;
+		c->start = START_AGAIN;
 		c->flags &= ~CONN_OPENED;
 		c->connect_ns = 0; /* what the thread does now says nothing of then */
 		want = WEFT_WANT_HEADS;
@@ -94,10 +141,13 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 		cnt->v[WEFT_COUNT_LOST_FULL]++;
 		return 0;
 	}
-	s = bpf_map_lookup_elem(&scratches, &index);
+	s = bpf_map_lookup_elem(&scratches, &by->slot);
 	if (!s)
 		return 0;
-	record_head(&s->data.head, WEFT_RECORD_DATA, dir == WEFT_SEND ? WEFT_SEND_BIT : 0, 0);
+	record_head(
+		&s->data.head, WEFT_RECORD_DATA, start | (dir == WEFT_SEND ? WEFT_SEND_BIT : 0), 0);
+	if (by->how == CALLER_WORKER)
+		s->data.head.tid = 0;
 	s->data.conn = c->id;
 	s->data.len = n;
 	s->data.off = 0;
@@ -142,7 +192,8 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 		}
 		s->data.caught = got;
 		/* how the process waits here is evidence where a request's head is */
-		s->data.head.flags |= sock_waits(sk);
+		s->data.head.flags |=
+			by->how == CALLER_THREAD ? sock_waits(sk) : WEFT_POLLED | WEFT_NONBLOCKING;
 	} else {
 		s->data.why = WEFT_NO_COPY_BUDGET;
 		if (want == WEFT_WANT_HEADS) {
@@ -160,7 +211,8 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	barrier_var(size); /* lest the verifier lose sight of the bound */
 	if (size > sizeof(s->data) + WEFT_CAPTURE_BYTES)
 		return 0;
-	if (emit(ctx, s, size, false))
+	tries = cnt->v[WEFT_COUNT_EMITTED] + cnt->v[WEFT_COUNT_LOST_FULL];
+	if (emit(ctx, s, size, tries % LOOK_EVERY ? EMIT_QUIET : EMIT_LOOK))
 		cnt->v[WEFT_COUNT_LOST_FULL]++;
 	else
 		cnt->v[WEFT_COUNT_EMITTED]++;
@@ -204,7 +256,9 @@ static __always_inline struct conn *moved_conn(
 		return NULL;
 	}
 	c = conn_make(sk, &fresh);
-	if (!c)
+	if (!c) {
+		lost_tell();
 		cnt->v[WEFT_COUNT_LOST_MAP]++;
+	}
 	return c;
 }

@@ -5,6 +5,7 @@
  * that the task is in, if it is surely the call at hand.
  */
 #define WEFT_TRUSTED_SOCKS
+#define WEFT_CASTS
 #include "life.h"
 #include "moved.h"
 #include "regs.h"
@@ -14,12 +15,14 @@ static __always_inline bool fd_is(struct task_struct *task, __u64 fd, struct soc
 {
 	struct fdtable *fdt = task->files->fdt;
 	struct socket *socket = sk->sk_socket;
-	struct file *file = NULL;
+	struct hlist_head *slot; /* any struct that is a pointer, as a slot of the table is */
+	void *file;
 
 	if (!socket || (__u32)fd >= fdt->max_fds)
 		return false;
-	bpf_probe_read_kernel(&file, sizeof(file), fdt->fd + (__u32)fd);
-	return file && file == socket->file;
+	slot = CAST(fdt->fd + (__u32)fd, hlist_head);
+	file = slot->first;
+	return file && file == (void *)socket->file;
 }
 
 static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, struct source *src)
@@ -111,12 +114,16 @@ static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int fla
 {
 	enum sock_kind kind = SOCK_OTHER;
 	struct weft_counts *cnt;
+	struct caller by = {.slot = dir};
 	struct source src;
 	struct conn *c;
 
-	if (ret <= 0)
+	if (ret <= 0) {
+		if (dir == WEFT_RECV && start_asked(ret, flags))
+			start_answer(sk);
 		return 0;
-	cnt = counts_get();
+	}
+	cnt = counts_get(dir);
 	if (!cnt)
 		return 0;
 	if (dir == WEFT_RECV && moved_aside(flags, cnt))
@@ -126,7 +133,7 @@ static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int fla
 	if (!c)
 		return 0;
 	find_source(sk, dir, flags, &src);
-	return moved(ctx, sk, dir, ret, &src, c, cnt, kind);
+	return moved(ctx, sk, dir, ret, &src, &by, c, cnt, kind);
 }
 
 SEC("tp_btf/sock_send_length")

@@ -4,6 +4,7 @@
 #include "kernel.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
 #include "weft/record.h"
 
 /* Reads a field. A trusted pointer, and what is reached from one, is read by a plain load that the
@@ -21,10 +22,25 @@ enum sock_kind {
 	SOCK_MPTCP, /* not even a tcp_sock */
 };
 
+#if defined(WEFT_CASTS) || defined(WEFT_CASTS_MAYBE)
+/* A kfunc of Linux 6.2 that costs nothing: what is read through its result is guarded. */
+#ifdef WEFT_CASTS
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
+#else
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+const volatile bool can_cast; /* it is there */
+#endif
+#define CAST(ptr, type) ((struct type *)bpf_rdonly_cast(ptr, bpf_core_type_id_kernel(struct type)))
+#endif
+
 /* The socket as what it is if it is TCP: MPTCP's own sockets are not. */
 static __always_inline struct tcp_sock *sock_tcp(struct sock *sk)
 {
-#ifdef WEFT_TRUSTED_SOCKS
+#if defined(WEFT_CASTS)
+	return CAST(sk, tcp_sock);
+#elif defined(WEFT_CASTS_MAYBE)
+	return can_cast ? CAST(sk, tcp_sock) : bpf_skc_to_tcp_sock(sk);
+#elif defined(WEFT_TRUSTED_SOCKS)
 	return bpf_skc_to_tcp_sock(sk);
 #else
 	return (struct tcp_sock *)sk;
@@ -75,6 +91,30 @@ static __always_inline void sock_addresses(struct sock *sk, struct weft_open *op
 	open->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	open->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 	open->netns = sock_netns(sk);
+}
+
+/* The same number for both ends of a connection on one host, evenly spread. */
+static __always_inline __u32 sock_key(struct sock *sk)
+{
+	__u32 a, b;
+
+	if (READ(sk, __sk_common.skc_family) == AF_INET) {
+		a = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		b = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	} else {
+		struct in6_addr from, to;
+
+		BPF_CORE_READ_INTO(&from, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&to, sk, __sk_common.skc_v6_daddr);
+		a = from.in6_u.u6_addr32[2] ^ from.in6_u.u6_addr32[3];
+		b = to.in6_u.u6_addr32[2] ^ to.in6_u.u6_addr32[3];
+	}
+	a = (a ^ READ(sk, __sk_common.skc_num)) * 0x9e3779b1u;
+	b = (b ^ bpf_ntohs(READ(sk, __sk_common.skc_dport))) * 0x9e3779b1u;
+	a = (a ^ (a >> 15)) * 0x85ebca77u;
+	b = (b ^ (b >> 15)) * 0x85ebca77u;
+	a += b;
+	return (a ^ (a >> 13)) * 0xc2b2ae3du;
 }
 
 /* First number that the process has not received. A FIN counts one once it was taken. */

@@ -57,7 +57,8 @@ static __always_inline int record_call(void *ctx, struct task_struct *task, stru
 {
 	enum sock_kind kind = SOCK_OTHER;
 	struct sock *sk = fd_sock(task, call->fd);
-	struct weft_counts *cnt = counts_get();
+	struct weft_counts *cnt = counts_get(call->dir);
+	struct caller by = {.slot = call->dir};
 	struct conn *c;
 
 	if (!sk || !cnt || sock_kind(sk) == SOCK_OTHER)
@@ -74,7 +75,7 @@ static __always_inline int record_call(void *ctx, struct task_struct *task, stru
 	c = moved_conn(sk, cnt, &kind);
 	if (!c)
 		return 0;
-	return moved(ctx, sk, call->dir, call->n, &call->src, c, cnt, kind);
+	return moved(ctx, sk, call->dir, call->n, &call->src, &by, c, cnt, kind);
 }
 
 /* arg0 = fd, arg1 = buffer */
@@ -90,6 +91,22 @@ static __always_inline int on_buffer(struct sys_exit *ctx, __u8 dir, bool has_fl
 	call.flags = has_flags ? (int)REGS_ARG3(&r) : 0;
 	source_buffer(&call.src, REGS_ARG1(&r));
 	return record_call(ctx, task, &call);
+}
+
+static __always_inline int on_recvfrom(struct sys_exit *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct pt_regs r;
+
+	if (ctx->ret >= 0 || !is_self())
+		return on_buffer(ctx, WEFT_RECV, true);
+	if (task_regs(task, &r) && start_asked(ctx->ret, (int)REGS_ARG3(&r))) {
+		struct sock *sk = fd_sock(task, REGS_ARG0(&r));
+
+		if (sk)
+			start_answer(sk);
+	}
+	return 0;
 }
 
 /* arg0 = fd, arg1 = struct iovec[], arg2 = its length */
@@ -182,7 +199,7 @@ static __always_inline int on_file(struct sys_exit *ctx, __u8 dir, bool third)
 	}
 
 HOOK(read, on_buffer(ctx, WEFT_RECV, false))
-HOOK(recvfrom, on_buffer(ctx, WEFT_RECV, true))
+HOOK(recvfrom, on_recvfrom(ctx))
 HOOK(write, on_buffer(ctx, WEFT_SEND, false))
 HOOK(sendto, on_buffer(ctx, WEFT_SEND, true))
 HOOK(readv, on_iov(ctx, WEFT_RECV))

@@ -2,8 +2,10 @@
 #include "capture/capture.h"
 
 #include "capture/hookset.h"
+#include "capture/kept.h"
 #include "capture/reader.h"
 #include "core/cleanup.h"
+#include "core/clock.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -15,8 +17,11 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-#define LINKS_MAX     40
-#define LOOK_MS       5
+#define LINKS_MAX 40
+#define LOOK_MS   5
+/* Connections in the kernel for each that the agent knows: what it forgets for want of room comes
+ * back with the next bytes. */
+#define SOCKETS_EACH  4
 #define WAKE_BYTES    (64u * 1024)
 #define WANTS_BYTES   (WEFT_WANT_SLOTS * sizeof(struct weft_want_slot))
 #define CONTROL_BYTES 4096u
@@ -35,6 +40,7 @@ struct capture {
 	capture_handler handler;
 	void *ctx;
 	uint64_t bad;
+	struct kept kept;
 	int cpus;
 };
 
@@ -111,6 +117,8 @@ static int attach_all(struct capture *c, char ret_why[static 256])
 	{
 		struct bpf_link *link;
 
+		if (!bpf_program__autoload(prog))
+			continue;
 		if (c->link_count == LINKS_MAX)
 			return -E2BIG;
 		link = bpf_program__attach(prog);
@@ -133,6 +141,7 @@ static int set_up(
 	struct hookset_knobs knobs = {
 		.self_tgid = (uint32_t)getpid(),
 		.wake_bytes = WAKE_BYTES,
+		.max_conns = SOCKETS_EACH * options->max_connections,
 		.use_perf = perf,
 	};
 	int err = c->set->open(&knobs, &c->skeleton, &c->object);
@@ -143,6 +152,8 @@ static int set_up(
 		return err;
 	}
 	err = map_resize(c, "procs", options->max_processes);
+	if (!err) /* about as many can end as are known */
+		err = map_resize(c, "kept", options->max_connections + options->max_processes);
 	if (!err && c->set->conns_by_address)
 		err = map_resize(c, "conns", options->max_connections);
 	if (!err)
@@ -164,6 +175,7 @@ static int set_up(
 		snprintf(ret_why, 256, "cannot map the control tables: %s", strerror(errno));
 		return -errno;
 	}
+	kept_init(&c->kept, map_fd(c, "kept"), c->control);
 	err = c->reader_ops->open(
 		map_fd(c, perf ? "perf" : "ring"), options->ring_bytes, on_record, c, &c->reader);
 	if (err) {
@@ -182,7 +194,9 @@ int capture_open(const struct capture_options *options, enum hooks hooks, captur
 
 	if (!c)
 		return -ENOMEM;
-	c->set = hooks == HOOKS_SYSCALLS ? &HOOKSET_SYSCALLS : &HOOKSET_SOCK;
+	c->set = hooks == HOOKS_FENTRY     ? &HOOKSET_FENTRY
+		 : hooks == HOOKS_SYSCALLS ? &HOOKSET_SYSCALLS
+					   : &HOOKSET_SOCK;
 	c->reader_ops = options->transport == TRANSPORT_PERF ? &READER_PERF : &READER_RINGBUF;
 	c->handler = handler;
 	c->ctx = ctx;
@@ -219,7 +233,13 @@ void capture_close(struct capture *c)
 
 int capture_read(struct capture *c, bool all)
 {
-	return c->reader_ops->read(c->reader, all);
+	uint64_t begun = clock_monotonic();
+	int n, ends;
+
+	kept_fetch(&c->kept);
+	n = c->reader_ops->read(c->reader, all);
+	ends = kept_deliver(&c->kept, begun, all, on_record, c);
+	return n < 0 ? n : n + ends;
 }
 
 void capture_wait(struct capture *c, bool idle, int timeout_ms, const sigset_t *sigmask)
@@ -255,16 +275,29 @@ int capture_untrace(struct capture *c, uint32_t pid)
 	return bpf_map_delete_elem(c->procs_fd, &pid) ? -errno : 0;
 }
 
-void capture_want(struct capture *c, uint64_t conn, enum weft_want want)
+static void slot_set(struct capture *c, uint64_t conn, uint64_t what)
 {
 	volatile struct weft_want_slot *slot = &c->wants[conn & (WEFT_WANT_SLOTS - 1)];
 
 	/* a reader between the two stores sees the slot of nobody */
 	slot->tag = 0;
 	atomic_thread_fence(memory_order_release);
-	slot->want = want;
+	slot->what = what;
 	atomic_thread_fence(memory_order_release);
 	slot->tag = conn;
+}
+
+void capture_want(struct capture *c, uint64_t conn, enum weft_want want)
+{
+	slot_set(c, conn, want);
+}
+
+void capture_want_until(
+	struct capture *c, uint64_t conn, enum weft_direction direction, uint32_t until)
+{
+	enum weft_want want = direction == WEFT_SEND ? WEFT_WANT_UNTIL_SEND : WEFT_WANT_UNTIL_RECV;
+
+	slot_set(c, conn, (uint64_t)until << 32 | want);
 }
 
 void capture_local_clients(struct capture *c, bool wanted)
@@ -276,20 +309,25 @@ void capture_heard(struct capture *c, uint64_t conn)
 {
 	volatile struct weft_want_slot *slot = &c->wants[conn & (WEFT_WANT_SLOTS - 1)];
 
-	if (slot->tag == conn && slot->want == WEFT_WANT_AGAIN)
-		slot->want = WEFT_WANT_HEADS;
+	if (slot->tag == conn &&
+		(slot->what == WEFT_WANT_AGAIN || slot->what == WEFT_WANT_AGAIN_FRESH))
+		slot->what = WEFT_WANT_HEADS;
 }
 
 static void sum_counts(const struct capture *c, uint64_t ret_counts[static WEFT_COUNT_MAX])
 {
 	_free_ uint64_t *v = calloc((size_t)c->cpus, WEFT_COUNT_MAX * sizeof(*v));
-	uint32_t zero = 0;
 
 	memset(ret_counts, 0, WEFT_COUNT_MAX * sizeof(*ret_counts));
-	if (v && bpf_map_lookup_elem(c->counts_fd, &zero, v) == 0)
+	for (uint32_t slot = 0; v && bpf_map_lookup_elem(c->counts_fd, &slot, v) == 0; slot++)
 		for (int cpu = 0; cpu < c->cpus; cpu++)
 			for (unsigned i = 0; i < WEFT_COUNT_MAX; i++)
 				ret_counts[i] += v[(size_t)cpu * WEFT_COUNT_MAX + i];
+}
+
+uint64_t capture_lost(const struct capture *c)
+{
+	return c->control->lost;
 }
 
 uint64_t capture_life_lost(const struct capture *c)
@@ -300,26 +338,53 @@ uint64_t capture_life_lost(const struct capture *c)
 	return v[WEFT_COUNT_LIFE_LOST];
 }
 
-void capture_counts(
-	const struct capture *c, uint64_t ret_counts[static WEFT_COUNT_MAX], uint64_t *ret_missed)
+void capture_shed(struct capture *c, double share)
+{
+	c->control->shed = share >= 1 ? UINT32_MAX : (uint32_t)(share * (UINT32_MAX + 1.0));
+}
+
+/* Adds up one figure that the kernel keeps of each program, by its place in bpf_prog_info. */
+static uint64_t sum_programs(const struct capture *c, size_t figure)
 {
 	struct bpf_program *prog;
+	uint64_t total = 0, value;
 
-	sum_counts(c, ret_counts);
-	*ret_missed = 0;
 	bpf_object__for_each_program(prog, c->object)
 	{
 		struct bpf_prog_info info = {0};
 		uint32_t len = sizeof(info);
 
-		if (bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len) == 0)
-			*ret_missed += info.recursion_misses;
+		if (bpf_program__fd(prog) < 0 ||
+			bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+			continue;
+		memcpy(&value, (const char *)&info + figure, sizeof(value));
+		total += value;
 	}
+	return total;
+}
+
+uint64_t capture_run_ns(const struct capture *c)
+{
+	return sum_programs(c, offsetof(struct bpf_prog_info, run_time_ns));
+}
+
+uint64_t capture_missed(const struct capture *c)
+{
+	return sum_programs(c, offsetof(struct bpf_prog_info, recursion_misses));
+}
+
+void capture_counts(
+	const struct capture *c, uint64_t ret_counts[static WEFT_COUNT_MAX], uint64_t *ret_missed)
+{
+	sum_counts(c, ret_counts);
+	*ret_missed = capture_missed(c);
 }
 
 uint64_t capture_ring_used(const struct capture *c)
 {
-	return c->reader_ops->used(c->reader);
+	uint64_t kept = c->control->ends_kept - c->control->ends_taken;
+
+	return c->reader_ops->used(c->reader) + kept * sizeof(struct weft_shut);
 }
 
 uint64_t capture_map_bytes(const struct capture *c)

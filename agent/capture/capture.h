@@ -19,7 +19,7 @@ struct capture;
  * inside were checked against it. */
 typedef void (*capture_handler)(void *ctx, const struct weft_record *record, size_t size);
 
-/* hooks: SOCK or SYSCALLS. 0, or -errno and in ret_why a sentence for the log. */
+/* hooks: any but AUTO. 0, or -errno and in ret_why a sentence for the log. */
 int capture_open(const struct capture_options *options, enum hooks hooks, capture_handler handler,
 	void *ctx, struct capture **ret_capture, char ret_why[static 256]);
 void capture_close(struct capture *capture); /* takes NULL */
@@ -43,11 +43,32 @@ int capture_trace(struct capture *capture, uint32_t pid, enum weft_verdict verdi
 /* Whether processes that connect to this host are to be decided on too. */
 void capture_local_clients(struct capture *capture, bool wanted);
 
-/* Records about sockets and processes that were lost. */
+/* Records lost so far, of any kind; one that was read after it was asked for came before any that
+ * is not counted here. */
+uint64_t capture_lost(const struct capture *capture);
+
+/* Leaves out this share (0 to 1) of the connections, from their next call on. */
+void capture_shed(struct capture *capture, double share);
+
+/* Time that the programs took, in nanoseconds, as far as the kernel measured it (bpf_enable_stats).
+ */
+uint64_t capture_run_ns(const struct capture *capture);
+
+/* Runs of the programs that the kernel left out, for one of them was interrupted by the same. */
+uint64_t capture_missed(const struct capture *capture);
+
+/* Records about sockets and processes that were lost. Of ends, only what found no place beside the
+ * ring buffer either. */
 uint64_t capture_life_lost(const struct capture *capture);
 
 int capture_untrace(struct capture *capture, uint32_t pid);
 void capture_want(struct capture *capture, uint64_t conn, enum weft_want want);
+
+/* A body of the connection goes on in this direction up to the sequence number `until`, at most
+ * WEFT_UNTIL_AHEAD from here: of the calls before it only the one that reaches it is a record.
+ * Until capture_want() says otherwise. */
+void capture_want_until(
+	struct capture *capture, uint64_t conn, enum weft_direction direction, uint32_t until);
 
 /* It was announced: no longer asked for with WEFT_WANT_AGAIN. */
 void capture_heard(struct capture *capture, uint64_t conn);

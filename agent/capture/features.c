@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/perf_event.h>
@@ -21,6 +22,8 @@
 
 #define PROCESSES_MAX     512 /* looked at to see whether we may */
 #define PIDNS_FIRST_INODE 0xeffffffcu /* PROC_PID_INIT_INO, linux/proc_ns.h */
+
+#define NO_WORDS " \t\n"
 
 /* r0 = 0; exit */
 static const struct bpf_insn nothing[] = {
@@ -62,6 +65,17 @@ static int read_number(const char *path)
 	return read_line(path, text, sizeof(text)) < 0 ? -1 : (int)strtol(text, NULL, 10);
 }
 
+/* The word in brackets: "none (voluntary) full". */
+static bool chosen_word(const char *text, char open, char close, char *ret_word, size_t cap)
+{
+	const char *from = strchr(text, open), *to = from ? strchr(from, close) : NULL;
+
+	if (!to)
+		return false;
+	snprintf(ret_word, cap, "%.*s", (int)(to - from - 1), from + 1);
+	return true;
+}
+
 static void find_mount(const char *type, char *ret_dir, size_t cap)
 {
 	FILE *mounts = setmntent("/proc/self/mounts", "re");
@@ -98,7 +112,6 @@ static void probe_surroundings(struct features *f)
 	struct utsname name;
 	struct rlimit limit;
 	char text[128];
-	char *open;
 
 	if (uname(&name) == 0) {
 		snprintf(f->release, sizeof(f->release), "%s", name.release);
@@ -111,12 +124,25 @@ static void probe_surroundings(struct features *f)
 	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0)
 		f->memlock = limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
 	/* "[none] integrity confidentiality" */
-	if (read_line("/sys/kernel/security/lockdown", text, sizeof(text)) == 0 &&
-		(open = strchr(text, '[')))
-		snprintf(f->lockdown, sizeof(f->lockdown), "%.*s", (int)strcspn(open + 1, "]"),
-			open + 1);
+	if (read_line("/sys/kernel/security/lockdown", text, sizeof(text)) == 0)
+		chosen_word(text, '[', ']', f->lockdown, sizeof(f->lockdown));
 	find_mount("tracefs", f->tracefs, sizeof(f->tracefs));
 	find_mount("cgroup2", f->cgroup2, sizeof(f->cgroup2));
+}
+
+/* Linux 5.15 has what every hook set builds on; bpf_task_pt_regs is what came last. */
+static void probe_call(struct features *f)
+{
+	static const char helper[] = "bpf_task_pt_regs";
+	const struct feature_state *bpf = &f->v[FEATURE_BPF];
+
+	if (!bpf->ok)
+		no(&f->v[FEATURE_CALL], bpf->error, helper);
+	else if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACEPOINT, BPF_FUNC_task_pt_regs, NULL) !=
+		 1)
+		no(&f->v[FEATURE_CALL], 0, helper);
+	else
+		yes(&f->v[FEATURE_CALL], helper);
 }
 
 static void probe_bpf(struct features *f)
@@ -158,6 +184,51 @@ static int try_tracepoint(const struct btf *btf, const char *name)
 	return link < 0 ? link : 0;
 }
 
+/* The same at the return of a kernel function. */
+static int try_function(const struct btf *btf, const char *name)
+{
+	/* a helper that the fentry programs need: the newest, 5.15 */
+	static const struct bpf_insn pt_regs[] = {
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_get_current_task_btf},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_0},
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_task_pt_regs},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_FEXIT);
+	_close_ int prog = -1, link = -1;
+	int id = btf__find_by_name_kind(btf, name, BTF_KIND_FUNC);
+
+	if (id < 0)
+		return -ENOENT;
+	opts.attach_btf_id = (uint32_t)id;
+	prog = bpf_prog_load(
+		BPF_PROG_TYPE_TRACING, "weft_probe", "GPL", pt_regs, ARRAY_SIZE(pt_regs), &opts);
+	if (prog < 0)
+		return prog == -EINVAL ? -ENOENT : prog;
+	link = bpf_raw_tracepoint_open(NULL, prog);
+	return link < 0 ? link : 0;
+}
+
+static void probe_functions(struct feature_state *state, const struct btf *btf)
+{
+	static const char *const names[] = {"inet_recvmsg", "inet_sendmsg", "tcp_splice_read"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		int r = try_function(btf, names[i]);
+
+		if (r < 0) {
+			/* ENOTSUPP, which no libc knows: no BPF trampolines (arm64 before 6.4) */
+			bool absent = r == -ENOENT || r == -524 || r == -EOPNOTSUPP;
+
+			no(state, absent ? 0 : -r, names[i]);
+			snprintf(state->detail, sizeof(state->detail), "fexit of %s", names[i]);
+			return;
+		}
+	}
+	yes(state, "fexit of inet_sendmsg, inet_recvmsg");
+}
+
 static void probe_tracepoints(struct feature_state *state, const struct btf *btf,
 	const char *const *names, const char *found)
 {
@@ -172,6 +243,41 @@ static void probe_tracepoints(struct feature_state *state, const struct btf *btf
 	yes(state, found);
 }
 
+/* The value of a parameter that the kernel was booted with. */
+static bool boot_parameter(const char *name, char *ret_value, size_t cap)
+{
+	char line[4096];
+	const char *at;
+
+	if (read_line("/proc/cmdline", line, sizeof(line)) < 0 || !(at = strstr(line, name)))
+		return false;
+	at += strlen(name);
+	snprintf(ret_value, cap, "%.*s", (int)strcspn(at, NO_WORDS), at);
+	return true;
+}
+
+/* Only debugfs says it for sure, and that is root's. */
+static void probe_preemption(struct features *f, const struct btf *btf)
+{
+	struct utsname name = {0};
+	char text[64];
+
+	uname(&name);
+	if (strstr(name.version, "PREEMPT_RT"))
+		snprintf(f->preemption, sizeof(f->preemption), "rt");
+	else if (!strstr(name.version, "PREEMPT"))
+		snprintf(f->preemption, sizeof(f->preemption), "voluntary");
+	else if (!strstr(name.version, "PREEMPT_DYNAMIC"))
+		snprintf(f->preemption, sizeof(f->preemption), "full");
+	else if ((read_line("/sys/kernel/debug/sched/preempt", text, sizeof(text)) < 0 ||
+			 !chosen_word(text, '(', ')', f->preemption, sizeof(f->preemption))) &&
+		 !boot_parameter(" preempt=", f->preemption, sizeof(f->preemption)))
+		snprintf(f->preemption, sizeof(f->preemption), "dynamic");
+	/* where lazy preemption exists, tracepoints will be preempted as well: no difference */
+	f->preempts = (strcmp(f->preemption, "full") == 0 || strcmp(f->preemption, "rt") == 0) &&
+		      btf__find_by_name_kind(btf, "resched_curr_lazy", BTF_KIND_FUNC) < 0;
+}
+
 static void probe_btf(struct features *f)
 {
 	static const char *const sock[] = {"sock_send_length", "sock_recv_length", NULL};
@@ -182,11 +288,14 @@ static void probe_btf(struct features *f)
 
 	if (!btf) {
 		no(&f->v[FEATURE_BTF], errno, "/sys/kernel/btf/vmlinux");
+		no(&f->v[FEATURE_FENTRY], 0, "no kernel types (BTF)");
 		no(&f->v[FEATURE_SOCK], 0, "no kernel types (BTF)");
 		no(&f->v[FEATURE_LIFE], 0, "no kernel types (BTF)");
 		return;
 	}
 	yes(&f->v[FEATURE_BTF], "/sys/kernel/btf/vmlinux");
+	probe_preemption(f, btf);
+	probe_functions(&f->v[FEATURE_FENTRY], btf);
 	probe_tracepoints(&f->v[FEATURE_SOCK], btf, sock, "sock_send_length, sock_recv_length");
 	probe_tracepoints(&f->v[FEATURE_LIFE], btf, life, "sock, tcp, sched, cgroup");
 	btf__free(btf);
@@ -274,8 +383,13 @@ static void probe_processes(struct features *f)
 
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
 			continue;
+		/* the first wants CAP_SYS_PTRACE, the second CAP_DAC_READ_SEARCH as well */
 		snprintf(path, sizeof(path), "/proc/%s/exe", entry->d_name);
 		read = readlink(path, exe, sizeof(exe)) >= 0;
+		if (read) {
+			snprintf(path, sizeof(path), "/proc/%s/fd", entry->d_name);
+			read = faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
+		}
 		readable += read;
 		seen += read || errno == EACCES || errno == EPERM; /* else a kernel thread */
 	}
@@ -315,6 +429,7 @@ void features_probe(struct features *ret_features)
 	else
 		yes(&f->v[FEATURE_READ], f->lockdown[0] ? f->lockdown : "no lockdown");
 	probe_bpf(f);
+	probe_call(f);
 	probe_btf(f);
 	probe_syscalls(f);
 	probe_buffers(f);
@@ -323,10 +438,11 @@ void features_probe(struct features *ret_features)
 	libbpf_set_print(printer);
 }
 
-/* The first of what both hook sets need that is missing; FEATURE_MAX if nothing is. */
+/* The first of what every hook set needs that is missing; FEATURE_MAX if nothing is. */
 static enum feature missing_base(const struct features *f)
 {
-	static const enum feature base[] = {FEATURE_BPF, FEATURE_BTF, FEATURE_READ, FEATURE_LIFE};
+	static const enum feature base[] = {
+		FEATURE_BPF, FEATURE_BTF, FEATURE_READ, FEATURE_CALL, FEATURE_LIFE};
 
 	for (size_t i = 0; i < ARRAY_SIZE(base); i++)
 		if (!f->v[base[i]].ok)
@@ -341,42 +457,86 @@ static void say_state(const struct feature_state *state, const char *before,
 		state->error ? strerror(state->error) : "not in this kernel");
 }
 
+/* Cheapest first. */
+static const struct {
+	enum hooks hooks;
+	enum feature feature;
+	const char *name;
+} sets[] = {
+	{HOOKS_FENTRY, FEATURE_FENTRY, "fentry"},
+	{HOOKS_SOCK, FEATURE_SOCK, "sock"},
+	{HOOKS_SYSCALLS, FEATURE_SYSCALLS, "syscalls"},
+};
+
+/* Says of each of the first n sets why it does not work. */
+static void say_refused(const struct features *f, size_t n, const char *before,
+	char ret_why[static FEATURES_WHY_BYTES])
+{
+	size_t at = (size_t)snprintf(ret_why, FEATURES_WHY_BYTES, "%s", before);
+
+	for (size_t i = 0; i < n && at < FEATURES_WHY_BYTES; i++) {
+		const struct feature_state *state = &f->v[sets[i].feature];
+
+		at += (size_t)snprintf(ret_why + at, FEATURES_WHY_BYTES - at, "%s%s (%.50s: %s)",
+			i ? ", " : "", sets[i].name, state->detail,
+			state->error ? strerror(state->error) : "not in this kernel");
+	}
+}
+
+static int choose_asked(const struct features *f, enum hooks wanted, enum hooks *ret_hooks,
+	char ret_why[static FEATURES_WHY_BYTES])
+{
+	size_t i = 0;
+
+	while (sets[i].hooks != wanted)
+		i++;
+	if (!f->v[sets[i].feature].ok) {
+		say_state(&f->v[sets[i].feature], "asked for, but ", ret_why);
+		return -ENOTSUP;
+	}
+	snprintf(ret_why, FEATURES_WHY_BYTES, "asked for");
+	*ret_hooks = wanted;
+	return 0;
+}
+
 int features_choose(const struct features *features, enum hooks wanted, enum hooks *ret_hooks,
 	char ret_why[static FEATURES_WHY_BYTES])
 {
-	const struct feature_state *sock = &features->v[FEATURE_SOCK];
-	const struct feature_state *syscalls = &features->v[FEATURE_SYSCALLS];
 	enum feature missing = missing_base(features);
-	char sock_why[FEATURES_WHY_BYTES];
+	bool preempts = features->preempts && features->v[FEATURE_FENTRY].ok;
 
 	if (missing != FEATURE_MAX) {
 		say_state(&features->v[missing], "", ret_why);
 		return -ENOTSUP;
 	}
-	if (wanted != HOOKS_AUTO) {
-		const struct feature_state *state = wanted == HOOKS_SOCK ? sock : syscalls;
-
-		if (!state->ok) {
-			say_state(state, "asked for, but ", ret_why);
-			return -ENOTSUP;
+	if (wanted != HOOKS_AUTO)
+		return choose_asked(features, wanted, ret_hooks, ret_why);
+	/* a thread that is preempted inside an fexit program makes the kernel skip it for the
+	 * others on its CPU meanwhile */
+	for (size_t i = preempts; i < ARRAY_SIZE(sets); i++)
+		if (features->v[sets[i].feature].ok) {
+			if (preempts)
+				snprintf(ret_why, FEATURES_WHY_BYTES,
+					"this kernel preempts itself (%s), and fentry hooks would "
+					"miss calls",
+					features->preemption);
+			else if (i == 0)
+				snprintf(ret_why, FEATURES_WHY_BYTES,
+					"the cheapest, and it works here");
+			else
+				say_refused(features, i, "the cheapest that works here, without ",
+					ret_why);
+			*ret_hooks = sets[i].hooks;
+			return 0;
 		}
-		snprintf(ret_why, FEATURES_WHY_BYTES, "asked for");
-		*ret_hooks = wanted;
+	if (preempts) {
+		snprintf(ret_why, FEATURES_WHY_BYTES,
+			"the only ones; this kernel preempts itself (%s), and they miss calls then",
+			features->preemption);
+		*ret_hooks = HOOKS_FENTRY;
 		return 0;
 	}
-	if (sock->ok) {
-		snprintf(ret_why, FEATURES_WHY_BYTES, "the cheapest, and it works here");
-		*ret_hooks = HOOKS_SOCK;
-		return 0;
-	}
-	say_state(sock, syscalls->ok ? "sock hooks do not work here, " : "", sock_why);
-	if (syscalls->ok) {
-		snprintf(ret_why, FEATURES_WHY_BYTES, "%s", sock_why);
-		*ret_hooks = HOOKS_SYSCALLS;
-		return 0;
-	}
-	snprintf(ret_why, FEATURES_WHY_BYTES, "%.120s; %s: %s", sock_why, syscalls->detail,
-		syscalls->error ? strerror(syscalls->error) : "not there");
+	say_refused(features, ARRAY_SIZE(sets), "none works here: ", ret_why);
 	return -ENOTSUP;
 }
 

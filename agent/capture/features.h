@@ -10,7 +10,9 @@ enum feature {
 	FEATURE_BPF, /* bpf(2) loads a program and makes a map */
 	FEATURE_BTF, /* the kernel describes its types */
 	FEATURE_READ, /* programs may read kernel and user memory (lockdown) */
+	FEATURE_CALL, /* a program sees the arguments of the system call that it runs in */
 	FEATURE_LIFE, /* tracepoints of sockets and processes */
+	FEATURE_FENTRY, /* programs at the return of kernel functions: the `fentry` hooks */
 	FEATURE_SOCK, /* sock_send_length and sock_recv_length: the `sock` hooks */
 	FEATURE_SYSCALLS, /* per-syscall tracepoints: the `syscalls` hooks */
 	FEATURE_RINGBUF,
@@ -36,6 +38,9 @@ struct features {
 	int perf_paranoid; /* kernel.perf_event_paranoid; -1: unknown, as below */
 	int unprivileged_bpf_disabled;
 	uint64_t memlock; /* RLIMIT_MEMLOCK, UINT64_MAX: none */
+	char preemption[12]; /* the kernel's own: "none", "voluntary", "full", "lazy", "rt",
+				"dynamic": not known which */
+	bool preempts; /* fexit programs can be preempted, and tracepoints' can not */
 	char lockdown[24]; /* "none", "integrity", "confidentiality", "" unknown */
 	char tracefs[64]; /* where it is mounted, "" nowhere */
 	char cgroup2[128];

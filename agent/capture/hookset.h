@@ -11,6 +11,7 @@ struct bpf_object;
 struct hookset_knobs {
 	uint32_t self_tgid;
 	uint32_t wake_bytes;
+	uint32_t max_conns; /* where conns_by_address is false */
 	bool use_perf;
 };
 
@@ -23,5 +24,6 @@ struct hookset {
 	void (*close)(void *skeleton); /* takes NULL */
 };
 
+extern const struct hookset HOOKSET_FENTRY;
 extern const struct hookset HOOKSET_SOCK;
 extern const struct hookset HOOKSET_SYSCALLS;

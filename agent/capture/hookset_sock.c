@@ -14,6 +14,7 @@ static int sock_open(
 		return -errno;
 	skel->rodata->self_tgid = knobs->self_tgid;
 	skel->rodata->wake_bytes = knobs->wake_bytes;
+	skel->rodata->max_conns = knobs->max_conns;
 	skel->rodata->use_perf = knobs->use_perf;
 	*ret_skeleton = skel;
 	*ret_object = skel->obj;

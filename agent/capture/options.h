@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum hooks { HOOKS_AUTO, HOOKS_SOCK, HOOKS_SYSCALLS };
+enum hooks { HOOKS_AUTO, HOOKS_FENTRY, HOOKS_SOCK, HOOKS_SYSCALLS };
 enum transport { TRANSPORT_RINGBUF, TRANSPORT_PERF };
 
 /* What is traced. A process is traced if an include rule matches (or there is none and it listens
@@ -28,11 +28,18 @@ struct rules {
 	struct rule v[RULES_MAX];
 };
 
+/* What weft may take; 0: as much as it needs. */
+struct budget_options {
+	double cpus; /* of one core: the agent's threads and the programs in the kernel */
+	unsigned records_per_second; /* of socket calls */
+};
+
 struct capture_options {
 	enum hooks hooks;
 	enum transport transport;
 	unsigned ring_bytes; /* of the ring buffer, or of each CPU's perf buffer: a power of two */
 	unsigned max_connections; /* known to the kernel and to the agent */
 	unsigned max_processes;
+	struct budget_options budget;
 	struct rules rules; /* reloadable */
 };

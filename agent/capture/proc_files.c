@@ -2,8 +2,9 @@
 #include "capture/proc_files.h"
 
 #include "core/cleanup.h"
+#include "core/clock.h"
 
-#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <mntent.h>
 #include <string.h>
@@ -11,12 +12,6 @@
 
 #define PATH_BYTES   512
 #define CGROUP_DEPTH 16
-
-static void cleanup_closedir(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
 
 static bool read_link(const char *path, char *ret_text, size_t cap)
 {
@@ -61,7 +56,7 @@ bool proc_cgroup(uint32_t pid, char *ret_path, size_t cap)
 
 static bool cgroup_search(char *path, size_t root, unsigned depth, uint64_t id)
 {
-	__attribute__((cleanup(cleanup_closedir))) DIR *dir = opendir(path);
+	_closedir_ DIR *dir = opendir(path);
 	size_t len = strlen(path);
 	struct dirent *entry;
 
@@ -116,26 +111,62 @@ uint32_t proc_netns(uint32_t pid)
 	return inode;
 }
 
-uint32_t proc_parent(uint32_t pid)
+/* What /proc/PID/stat tells; see proc(5). */
+struct stat_line {
+	char state;
+	unsigned parent, threads;
+	unsigned long long start; /* in ticks since boot */
+};
+
+static bool read_stat(uint32_t pid, struct stat_line *ret_line)
 {
 	_fclose_ FILE *f = NULL;
-	char line[128];
-	unsigned parent = 0;
+	char text[1024];
+	const char *rest;
+	size_t n;
 
-	snprintf(line, sizeof(line), "/proc/%u/status", pid);
-	f = fopen(line, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "PPid: %u", &parent) == 1)
-			break;
-	return parent;
+	snprintf(text, sizeof(text), "/proc/%u/stat", pid);
+	f = fopen(text, "re");
+	if (!f)
+		return false;
+	n = fread(text, 1, sizeof(text) - 1, f);
+	text[n] = '\0';
+	rest = strrchr(text, ')'); /* the name before it can hold anything, newlines too */
+	return rest &&
+	       sscanf(rest,
+		       ") %c %u %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+		       "%u %*s %llu",
+		       &ret_line->state, &ret_line->parent, &ret_line->threads,
+		       &ret_line->start) == 4;
+}
+
+uint32_t proc_parent(uint32_t pid)
+{
+	struct stat_line line;
+
+	return read_stat(pid, &line) ? line.parent : 0;
 }
 
 bool proc_lives(uint32_t pid)
 {
-	char path[32];
+	struct stat_line line;
 
-	snprintf(path, sizeof(path), "/proc/%u", pid);
-	return access(path, F_OK) == 0;
+	/* a first thread that ended waits for the others as a zombie, too */
+	return read_stat(pid, &line) &&
+	       ((line.state != 'Z' && line.state != 'X') || line.threads > 1);
+}
+
+uint64_t proc_started(uint32_t pid)
+{
+	struct stat_line line;
+	uint64_t now = clock_monotonic(), asleep, start;
+
+	if (!read_stat(pid, &line))
+		return 0;
+	/* since boot, times of suspension included, which the monotonic clock leaves out */
+	asleep = clock_ns(CLOCK_BOOTTIME) - now;
+	start = line.start * (NS_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
+	return start > asleep ? start - asleep : 1;
 }
 
 bool proc_comm(uint32_t pid, char *ret_comm, size_t cap)
@@ -202,7 +233,7 @@ void proc_tcp(uint32_t pid, tcp_row_fn fn, void *ctx)
 
 void proc_sockets(uint32_t pid, inode_fn fn, void *ctx)
 {
-	__attribute__((cleanup(cleanup_closedir))) DIR *dir = NULL;
+	_closedir_ DIR *dir = NULL;
 	char path[64], text[64];
 	struct dirent *entry;
 
@@ -220,16 +251,50 @@ void proc_sockets(uint32_t pid, inode_fn fn, void *ctx)
 	}
 }
 
-void proc_each(pid_fn fn, void *ctx)
+struct proc_walk {
+	DIR *dir;
+};
+
+int proc_walk_new(struct proc_walk **ret_walk)
 {
-	__attribute__((cleanup(cleanup_closedir))) DIR *dir = opendir("/proc");
+	struct proc_walk *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->dir = opendir("/proc");
+	if (!w->dir) {
+		int err = -errno;
+
+		free(w);
+		return err;
+	}
+	*ret_walk = w;
+	return 0;
+}
+
+void proc_walk_free(struct proc_walk *w)
+{
+	if (!w)
+		return;
+	closedir(w->dir);
+	free(w);
+}
+
+uint32_t proc_walk_next(struct proc_walk *w)
+{
 	struct dirent *entry;
 
-	while (dir && (entry = readdir(dir))) {
+	while ((entry = readdir(w->dir))) {
 		char *end;
 		unsigned long pid = strtoul(entry->d_name, &end, 10);
 
 		if (*end == '\0' && pid)
-			fn(ctx, (uint32_t)pid);
+			return (uint32_t)pid;
 	}
+	return 0;
+}
+
+void proc_walk_rewind(struct proc_walk *w)
+{
+	rewinddir(w->dir);
 }

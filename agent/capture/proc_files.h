@@ -20,7 +20,10 @@ uint32_t proc_netns(uint32_t pid);
 
 /* Parent's pid, 0 if gone. */
 uint32_t proc_parent(uint32_t pid);
-bool proc_lives(uint32_t pid);
+bool proc_lives(uint32_t pid); /* not if only its parent has yet to hear of its end */
+
+/* When it started (CLOCK_MONOTONIC), rounded down to the kernel's tick; 0 if gone. */
+uint64_t proc_started(uint32_t pid);
 
 bool proc_comm(uint32_t pid, char *ret_comm, size_t cap);
 
@@ -39,6 +42,9 @@ void proc_tcp(uint32_t pid, tcp_row_fn fn, void *ctx);
 typedef void (*inode_fn)(void *ctx, uint32_t pid, uint64_t inode);
 void proc_sockets(uint32_t pid, inode_fn fn, void *ctx);
 
-/* Calls fn with every process there is. */
-typedef void (*pid_fn)(void *ctx, uint32_t pid);
-void proc_each(pid_fn fn, void *ctx);
+/* Every process there is, by rising number. */
+struct proc_walk;
+int proc_walk_new(struct proc_walk **ret_walk); /* 0 or -errno */
+void proc_walk_free(struct proc_walk *walk); /* takes NULL */
+uint32_t proc_walk_next(struct proc_walk *walk); /* 0: that was the last */
+void proc_walk_rewind(struct proc_walk *walk);

@@ -3,20 +3,31 @@
 
 #include "capture/capture.h"
 #include "capture/listeners.h"
+#include "capture/older.h"
 #include "capture/proc_files.h"
 #include "capture/rules.h"
 #include "core/cleanup.h"
+#include "core/clock.h"
 #include "core/table.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* What a scan finds out at once for all processes: which socket is whose. */
 #define SCAN_SOCKETS 65536u
+#define STEP_PIDS    16 /* processes looked at in one step of a scan */
+#define STEP_SLOTS   64 /* known ones of which a step asks whether they live */
 #define LOOK_MAX     64 /* traced processes that a search for room asks /proc about */
 
+/* Looking at all processes: first which socket is whose, then each process, then whether those that
+ * are known still live. */
+enum scan_phase { SCAN_NONE, SCAN_SOCKETS_OF_ALL, SCAN_PROCESSES, SCAN_ENDED };
+
 struct scan {
+	enum scan_phase phase;
+	struct proc_walk *walk;
 	struct table sockets; /* inode -> port << 1 | listens */
+	unsigned slot;
+	uint32_t netns; /* whose sockets are being read */
 	bool rules_changed;
 };
 
@@ -32,8 +43,8 @@ struct procs {
 	struct listeners *listeners;
 	const struct procs_ops *ops;
 	void *ctx;
-	struct scan *scan;
-	_Atomic uint64_t seen, traced, evicted;
+	struct scan scan;
+	_Atomic uint64_t seen, traced, evicted, ended_unseen;
 };
 
 int procs_new(unsigned capacity, const struct rules *rules, struct capture *capture,
@@ -62,10 +73,18 @@ int procs_new(unsigned capacity, const struct rules *rules, struct capture *capt
 	return 0;
 }
 
+static void scan_end(struct scan *scan)
+{
+	proc_walk_free(scan->walk);
+	table_release(&scan->sockets);
+	*scan = (struct scan){0};
+}
+
 void procs_free(struct procs *p)
 {
 	if (!p)
 		return;
+	scan_end(&p->scan);
 	table_release(&p->by_pid);
 	free(p->v);
 	free(p->free);
@@ -88,6 +107,17 @@ static void forget(struct procs *p, struct proc *proc)
 	proc->pid = 0;
 }
 
+/* What is known is of a process that is gone. */
+static void ended(struct procs *p, struct proc *proc)
+{
+	uint32_t pid = proc->pid;
+
+	if (proc->traced)
+		p->ended_unseen++;
+	forget(p, proc);
+	p->ops->ended(p->ctx, pid);
+}
+
 /* Makes room by forgetting one that is not traced, or whose end was lost; one that is traced stays,
  * its records need it. */
 static void evict(struct procs *p)
@@ -102,7 +132,8 @@ static void evict(struct procs *p)
 			continue;
 		if (proc->traced && (looked++ >= LOOK_MAX || proc_lives(proc->pid)))
 			continue;
-		procs_on_exit(p, proc->pid);
+		capture_untrace(p->capture, proc->pid);
+		ended(p, proc);
 		return;
 	}
 }
@@ -128,6 +159,7 @@ static struct proc *find_or_add(struct procs *p, uint32_t pid)
 	proc = &p->v[i];
 	memset(proc, 0, sizeof(*proc));
 	proc->pid = pid;
+	proc->seen_ns = clock_monotonic();
 	p->seen++;
 	return proc;
 }
@@ -161,6 +193,7 @@ static bool wanted(const struct procs *p, const struct proc *proc)
 static void decide(struct procs *p, struct proc *proc)
 {
 	bool traced = wanted(p, proc);
+	bool older = traced && !proc->traced && !proc->born_ns;
 
 	if (traced && !proc->described) {
 		/* at once: a server that gives itself a title soon overwrites its environment with
@@ -179,6 +212,9 @@ static void decide(struct procs *p, struct proc *proc)
 		capture_trace(p->capture, proc->pid, WEFT_TRACED);
 	else
 		capture_untrace(p->capture, proc->pid);
+	/* now that none of their calls is missed */
+	if (older)
+		older_connections(proc->pid);
 }
 
 static void look(struct proc *proc)
@@ -218,14 +254,29 @@ static void inherit(struct proc *proc, const struct proc *parent)
 	proc->described = parent->described;
 }
 
+/* Whether what is known was known before the process of this record began: a fork, or an exec of a
+ * process of which the kernel knew nothing. */
+static bool is_another(const struct proc *proc, const struct weft_proc *rec)
+{
+	bool exec = rec->head.flags & WEFT_EXEC, forked = rec->head.flags & WEFT_FORKED;
+
+	return exec != forked && proc->seen_ns < rec->head.time_ns;
+}
+
 void procs_on_proc(struct procs *p, const struct weft_proc *rec)
 {
-	struct proc *proc = find_or_add(p, rec->head.pid);
-	const struct proc *parent = find(p, rec->parent);
+	struct proc *proc = find(p, rec->head.pid);
 	bool exec = rec->head.flags & WEFT_EXEC;
+	const struct proc *parent;
 
+	if (proc && is_another(proc, rec)) /* the kernel's verdict is of the new one: it stays */
+		ended(p, proc);
+	proc = find_or_add(p, rec->head.pid);
+	parent = find(p, rec->parent);
 	if (!proc)
 		return;
+	if (rec->head.flags & (WEFT_EXEC | WEFT_FORKED))
+		proc->born_ns = rec->head.time_ns;
 	memcpy(proc->comm, rec->comm, sizeof(proc->comm));
 	proc->comm[sizeof(proc->comm) - 1] = '\0';
 	if (exec && !proc->traced) {
@@ -267,14 +318,17 @@ void procs_on_listen(struct procs *p, const struct weft_open *rec)
 	decide(p, proc);
 }
 
-void procs_on_exit(struct procs *p, uint32_t pid)
+void procs_on_exit(struct procs *p, uint32_t pid, uint64_t time_ns)
 {
 	struct proc *proc = find(p, pid);
 
+	if (proc && proc->born_ns > time_ns)
+		return;
 	/* a decision that came after the end put it back into the kernel's table */
 	capture_untrace(p->capture, pid);
 	if (proc)
 		forget(p, proc);
+	p->ops->ended(p->ctx, pid);
 }
 
 const struct proc *procs_get(struct procs *p, uint32_t pid)
@@ -296,28 +350,31 @@ static void scan_row(void *ctx, const struct tcp_row *row)
 {
 	struct procs *p = ctx;
 
+	if (row->listens)
+		listeners_add(p->listeners, p->scan.netns, row->local_port);
 	if (row->inode && (row->listens || row->local))
-		table_put(&p->scan->sockets, row->inode,
+		table_put(&p->scan.sockets, row->inode,
 			(uint32_t)row->local_port << 1 | row->listens);
 }
 
-static void scan_namespaces(void *ctx, uint32_t pid)
+static void scan_namespace(struct procs *p, uint32_t pid)
 {
-	struct procs *p = ctx;
+	struct scan *scan = &p->scan;
 	uint32_t netns = proc_netns(pid);
 
 	/* inode numbers of namespaces and of sockets differ in kind, not in the table: keys of
 	 * namespaces carry a bit that no inode has */
-	if (!netns || table_find(&p->scan->sockets, 1ull << 63 | netns) != TABLE_NONE)
+	if (!netns || table_find(&scan->sockets, 1ull << 63 | netns) != TABLE_NONE)
 		return;
-	table_put(&p->scan->sockets, 1ull << 63 | netns, 0);
+	table_put(&scan->sockets, 1ull << 63 | netns, 0);
+	scan->netns = netns;
 	proc_tcp(pid, scan_row, p);
 }
 
 static void scan_socket(void *ctx, uint32_t pid, uint64_t inode)
 {
 	struct procs *p = ctx;
-	uint32_t port = table_find(&p->scan->sockets, inode);
+	uint32_t port = table_find(&p->scan.sockets, inode);
 	struct proc *proc;
 
 	if (port == TABLE_NONE)
@@ -341,14 +398,15 @@ static bool by_ports(const struct rules *rules)
 	return false;
 }
 
-static void scan_process(void *ctx, uint32_t pid)
+static void scan_process(struct procs *p, uint32_t pid)
 {
-	struct procs *p = ctx;
 	struct proc seen = {.pid = pid};
-	struct proc *proc;
+	struct proc *proc = find(p, pid);
 
 	if (pid == (uint32_t)getpid())
 		return;
+	if (proc && proc_started(pid) > proc->seen_ns)
+		ended(p, proc);
 	if (by_ports(p->rules))
 		proc_sockets(pid, scan_socket, p);
 	proc = find(p, pid);
@@ -357,42 +415,95 @@ static void scan_process(void *ctx, uint32_t pid)
 		 * table */
 		look(&seen);
 		seen.inherited = is_traced(p, proc_parent(pid));
-		if (!wanted(p, &seen))
+		if (!wanted(p, &seen)) {
+			/* the kernel may wait for a decision, of which the question was lost */
+			if (!p->scan.rules_changed)
+				capture_untrace(p->capture, pid);
 			return;
+		}
 		proc = find_or_add(p, pid);
 		if (!proc)
 			return;
+		seen.seen_ns = proc->seen_ns;
 		*proc = seen;
 	}
 	look(proc);
 	/* parents have lower numbers, and so were decided on before; what a former rule brought in
 	 * does not keep its children in */
 	proc->inherited =
-		is_traced(p, proc_parent(pid)) || (proc->inherited && !p->scan->rules_changed);
+		is_traced(p, proc_parent(pid)) || (proc->inherited && !p->scan.rules_changed);
 	decide(p, proc);
 	if (!proc_lives(pid)) /* its end may have come before the kernel knew it as traced */
-		procs_on_exit(p, pid);
+		procs_on_exit(p, pid, UINT64_MAX);
 }
 
-void procs_scan(struct procs *p, bool rules_changed)
+static void scan_begin(struct procs *p, bool rules_changed)
 {
-	struct scan scan = {.rules_changed = rules_changed};
-
+	scan_end(&p->scan);
+	p->scan.rules_changed = rules_changed;
+	p->scan.phase = by_ports(p->rules) ? SCAN_SOCKETS_OF_ALL : SCAN_PROCESSES;
 	capture_local_clients(p->capture, !rules_have_include(p->rules));
 	/* thousands of sockets take milliseconds: better now than when a process is being decided
 	 * on */
 	listeners_learn(p->listeners, (uint32_t)getpid());
-	p->scan = &scan;
-	if (by_ports(p->rules)) {
-		if (table_init(&scan.sockets, SCAN_SOCKETS)) {
-			p->scan = NULL;
-			return;
-		}
-		proc_each(scan_namespaces, p);
+	if (proc_walk_new(&p->scan.walk) || table_init(&p->scan.sockets, SCAN_SOCKETS))
+		scan_end(&p->scan);
+}
+
+/* Of those that are known, the next few: their ends may have been lost. */
+static void scan_ended(struct procs *p)
+{
+	for (unsigned n = 0; n < STEP_SLOTS && p->scan.slot < p->capacity; n++) {
+		struct proc *proc = &p->v[p->scan.slot++];
+
+		if (!proc->pid || proc_lives(proc->pid))
+			continue;
+		capture_untrace(p->capture, proc->pid);
+		ended(p, proc);
 	}
-	proc_each(scan_process, p);
-	p->scan = NULL;
-	table_release(&scan.sockets);
+}
+
+bool procs_scanning(const struct procs *p)
+{
+	return p->scan.phase != SCAN_NONE;
+}
+
+bool procs_scan_step(struct procs *p)
+{
+	struct scan *scan = &p->scan;
+	uint32_t pid = 1;
+
+	if (scan->phase == SCAN_ENDED) {
+		scan_ended(p);
+		if (scan->slot < p->capacity)
+			return false;
+		scan_end(scan);
+		return true;
+	}
+	for (unsigned n = 0; n < STEP_PIDS && (pid = proc_walk_next(scan->walk)); n++) {
+		if (scan->phase == SCAN_SOCKETS_OF_ALL)
+			scan_namespace(p, pid);
+		else
+			scan_process(p, pid);
+	}
+	if (!pid) {
+		proc_walk_rewind(scan->walk);
+		scan->phase++;
+	}
+	return false;
+}
+
+void procs_rescan(struct procs *p)
+{
+	if (!procs_scanning(p))
+		scan_begin(p, false);
+}
+
+void procs_scan(struct procs *p, bool rules_changed)
+{
+	scan_begin(p, rules_changed);
+	while (procs_scanning(p))
+		procs_scan_step(p);
 }
 
 bool procs_port_excluded(const struct procs *p, uint16_t port)
@@ -402,5 +513,5 @@ bool procs_port_excluded(const struct procs *p, uint16_t port)
 
 void procs_stats(const struct procs *p, struct procs_stats *ret_stats)
 {
-	*ret_stats = (struct procs_stats){p->seen, p->traced, p->evicted};
+	*ret_stats = (struct procs_stats){p->seen, p->traced, p->evicted, p->ended_unseen};
 }

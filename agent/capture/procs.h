@@ -16,6 +16,8 @@ struct proc {
 	bool inherited; /* its parent was traced */
 	bool local_client; /* connected to this host */
 	bool described; /* resource is set */
+	uint64_t seen_ns; /* when this was first known (CLOCK_MONOTONIC) */
+	uint64_t born_ns; /* its latest fork or exec, 0 if not seen */
 	uint8_t port_count;
 	uint16_t ports[PROC_PORTS]; /* it listens on */
 	uint32_t resource; /* set by `described` */
@@ -27,6 +29,8 @@ struct proc {
 struct procs_ops {
 	/* A process was found worth tracing: its resource is to be set. */
 	void (*described)(void *ctx, struct proc *proc);
+	/* It is gone. Also told of processes that were never described. */
+	void (*ended)(void *ctx, uint32_t pid);
 };
 
 /* rules is borrowed and may change, see procs_reload. */
@@ -35,13 +39,21 @@ int procs_new(unsigned capacity, const struct rules *rules, struct capture *capt
 	struct procs **ret_procs);
 void procs_free(struct procs *procs);
 
-/* Decides on every process there is: at start, when rules changed, or when announcements were lost
+/* Decides on every process there is, at start or when the configuration was read again
  * (!rules_changed: children of processes that are gone stay what they are). */
 void procs_scan(struct procs *procs, bool rules_changed);
 
+/* The same in small steps, when announcements were lost; and forgets processes whose end was lost.
+ * Begins, unless a scan is under way. */
+void procs_rescan(struct procs *procs);
+bool procs_scanning(const struct procs *procs);
+/* Whether this was the last step: all are decided on. */
+bool procs_scan_step(struct procs *procs);
+
 void procs_on_proc(struct procs *procs, const struct weft_proc *record);
 void procs_on_listen(struct procs *procs, const struct weft_open *record);
-void procs_on_exit(struct procs *procs, uint32_t pid);
+/* time_ns: of the end. It can be told late, when the number is another process' already. */
+void procs_on_exit(struct procs *procs, uint32_t pid, uint64_t time_ns);
 
 /* The process, decided on now if its announcement was lost; NULL if it is not traced. */
 const struct proc *procs_get(struct procs *procs, uint32_t pid);
@@ -50,6 +62,6 @@ const struct proc *procs_get(struct procs *procs, uint32_t pid);
 bool procs_port_excluded(const struct procs *procs, uint16_t port);
 
 struct procs_stats {
-	uint64_t seen, traced, evicted;
+	uint64_t seen, traced, evicted, ended_unseen;
 };
 void procs_stats(const struct procs *procs, struct procs_stats *ret_stats);

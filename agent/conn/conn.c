@@ -6,11 +6,15 @@
 #include "capture/procs.h"
 #include "conn/state.h"
 #include "core/cleanup.h"
+#include "core/clock.h"
 
 #include <errno.h>
 
-#define BLOCKS     256 /* for bytes that must be kept: heads that come in pieces */
-#define CONNECT_NS (1000u * 1000) /* from a connect() to its announcement, at most */
+#define BLOCKS      256 /* for bytes that must be kept: heads that come in pieces */
+#define QUIET_BYTES (64u * 1024) /* of a body still to come, that the kernel is told of */
+#define DOUBT_NS    (300 * NS_PER_SEC) /* quiet for so long after a loss: taken for ended */
+#define DOUBT_STEP  256 /* looked at in one tick */
+#define CONNECT_NS  (1000u * 1000) /* from a connect() to its announcement, at most */
 
 static void tally(struct conns *all, const struct stream_tally *t)
 {
@@ -20,6 +24,14 @@ static void tally(struct conns *all, const struct stream_tally *t)
 		count_add(all->counters, COUNT_CONFLICTS, t->conflicts);
 	if (t->reordered)
 		count_add(all->counters, COUNT_REORDERED, t->reordered);
+}
+
+/* The same, where what is missing was the process' business. */
+static void tally_missed(struct conn *c, const struct stream_tally *t, uint64_t time_ns)
+{
+	tally(c->all, t);
+	if (t->hole_bytes && c->role != ROLE_CLIENT)
+		c->all->ops->unseen(c->all->ctx, c->pid, time_ns);
 }
 
 static void watch(struct conn *c)
@@ -34,8 +46,8 @@ static void watch(struct conn *c)
 	}
 }
 
-/* Runs fn on both streams of a connection with what they need. */
-#define EACH_STREAM(c, call)                                                                       \
+/* Runs call on both streams of a connection with what it needs, and counts what it found. */
+#define EACH_STREAM(c, call, counted)                                                              \
 	do {                                                                                       \
 		for (unsigned dir_ = 0; dir_ < 2; dir_++) {                                        \
 			struct flow flow_ = {(c), (enum weft_direction)dir_};                      \
@@ -43,7 +55,7 @@ static void watch(struct conn *c)
 			struct stream *stream = &(c)->streams[dir_];                               \
 			(c)->all->current = (c);                                                   \
 			call;                                                                      \
-			tally((c)->all, &io.tally);                                                \
+			counted;                                                                   \
 		}                                                                                  \
 	} while (0)
 
@@ -53,11 +65,12 @@ static void conn_finish(struct conn *c, enum exchange_end how, int error, uint64
 	struct conns *all = c->all;
 
 	if (!c->given_up)
-		EACH_STREAM(c, stream_settle(stream, &io));
+		EACH_STREAM(c, stream_settle(stream, time_ns, &io), tally(all, &io.tally));
 	all->current = c;
 	if (c->proto)
 		c->proto->close(c->state, &all->sink, how, error, time_ns);
 	c->proto = NULL;
+	conn_hides(c, HIDES_NOTHING);
 	for (unsigned dir = 0; dir < 2; dir++)
 		stream_release(&c->streams[dir], all->blocks);
 }
@@ -104,6 +117,13 @@ static struct conn *find(const struct conns *all, uint64_t id)
 	return i == TABLE_NONE ? NULL : &all->v[i];
 }
 
+/* Nothing is under way on it, and all that was said was understood. */
+static bool is_idle(const struct conn *c)
+{
+	return c->proto && !c->given_up && !c->unselected && !stream_holds(&c->streams[0]) &&
+	       !stream_holds(&c->streams[1]) && c->proto->idle(c->state);
+}
+
 /* Second chance: forgets one that had no record since the search last came by. */
 static void evict(struct conns *all, uint64_t now_ns)
 {
@@ -115,7 +135,8 @@ static void evict(struct conns *all, uint64_t now_ns)
 			continue;
 		if (!c->touched) {
 			count(all->counters, COUNT_CONNS_EVICTED);
-			capture_want(all->capture, c->id, WEFT_WANT_AGAIN);
+			capture_want(all->capture, c->id,
+				is_idle(c) ? WEFT_WANT_AGAIN_FRESH : WEFT_WANT_AGAIN);
 			conn_end(c, END_EVICTED, 0, now_ns);
 			return;
 		}
@@ -157,6 +178,7 @@ static struct conn *conn_add(struct conns *all, uint64_t id, uint64_t now_ns)
 	i = all->free[--all->free_count];
 	c = &all->v[i];
 	*c = (struct conn){.id = id, .all = all, .state = all->states + i * all->state_size};
+	c->latest_ns = now_ns;
 	table_put(&all->by_id, id, i);
 	all->in_use++;
 	count(all->counters, COUNT_CONNS_OPENED);
@@ -219,6 +241,49 @@ void conns_on_open(struct conns *all, const struct weft_open *rec)
 	}
 }
 
+/* Tells the kernel of a long body, so that its calls leave no record but the last. Not of one that
+ * only the connection's end delimits: the time of its last byte would be lost. */
+static void quieten(struct conn *c, enum weft_direction dir)
+{
+	const struct stream *s = &c->streams[dir];
+
+	if (c->given_up || c->unselected)
+		return;
+	if (c->quiet_until && c->quiet == dir && s->pos >= c->quiet_until) {
+		c->quiet_until = 0;
+		if (s->skip < QUIET_BYTES)
+			capture_want(c->all->capture, c->id, WEFT_WANT_HEADS);
+	}
+	if (c->quiet_until || s->skip < QUIET_BYTES || s->skip == SKIP_REST)
+		return;
+	c->quiet = dir;
+	c->quiet_until = s->pos + (s->skip < WEFT_UNTIL_AHEAD ? s->skip : WEFT_UNTIL_AHEAD);
+	capture_want_until(c->all->capture, c->id, dir, (uint32_t)c->quiet_until);
+}
+
+/* Whether the connection's bytes begin at something that is known. */
+static void note_start(struct conn *c, enum weft_direction dir, uint8_t flags)
+{
+	bool fresh = flags & WEFT_FRESH, quiet = flags & WEFT_QUIET;
+	enum role asker = dir == WEFT_RECV ? ROLE_SERVER : ROLE_CLIENT;
+	bool known;
+
+	if (c->heard && (!c->joined || !(fresh || quiet)))
+		return;
+	known = fresh || (quiet && (c->role == ROLE_UNKNOWN || c->role == asker));
+	if (c->heard && !known)
+		return;
+	/* who does not listen is a client: what bodies hold says nothing of that */
+	if (!fresh && c->role == ROLE_UNKNOWN)
+		c->role = known ? asker : ROLE_CLIENT;
+	if (known && c->proto) {
+		c->proto->close(c->state, &c->all->sink, END_EVICTED, 0, 0);
+		c->proto = NULL;
+	}
+	c->heard = true;
+	c->joined = !known;
+}
+
 void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time_ns)
 {
 	enum weft_direction dir = rec->head.flags & WEFT_SEND_BIT ? WEFT_SEND : WEFT_RECV;
@@ -245,6 +310,7 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 	seg.waits = dir == WEFT_RECV && !(rec->head.flags & WEFT_UNNUMBERED) &&
 		    (c->role == ROLE_CLIENT || c->streams[WEFT_SEND].started);
 	c->touched = true;
+	c->latest_ns = rec->head.time_ns;
 	if (!selected(c, rec->head.pid)) {
 		/* of a process that was recorded before it was decided on, or deselected since */
 		unselect(c, rec->head.time_ns);
@@ -255,6 +321,9 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 		capture_want(all->capture, c->id, WEFT_WANT_NOTHING);
 		return;
 	}
+	all->current = c;
+	note_start(c, dir, rec->head.flags);
+	turns_note(&c->turns, dir, rec->seq, rec->len, rec->other);
 	c->other = rec->other;
 	if (rec->caught) {
 		c->polled = rec->head.flags & WEFT_POLLED;
@@ -274,14 +343,15 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 	io = conn_io(&flow);
 	all->current = c;
 	stream_push(&c->streams[dir], &seg, &io);
-	tally(all, &io.tally);
+	tally_missed(c, &io.tally, rec->head.time_ns);
 	if (stream_holds(&c->streams[!dir])) {
 		struct flow back = {c, !dir};
 
 		io = conn_io(&back);
 		stream_resume(&c->streams[!dir], &io);
-		tally(all, &io.tally);
+		tally_missed(c, &io.tally, rec->head.time_ns);
 	}
+	quieten(c, dir);
 	watch(c);
 }
 
@@ -352,6 +422,11 @@ void conns_on_close(struct conns *all, const struct weft_shut *rec)
 
 	if (!c)
 		return;
+	if (rec->head.flags & WEFT_SHED) {
+		count(all->counters, COUNT_SHED);
+		conn_end(c, END_EVICTED, 0, rec->head.time_ns);
+		return;
+	}
 	count(all->counters, COUNT_CONNS_CLOSED);
 	if (rec->head.flags & WEFT_NEVER_UP) {
 		connect_failed(c, rec);
@@ -360,8 +435,8 @@ void conns_on_close(struct conns *all, const struct weft_shut *rec)
 		struct stream_io io = conn_io(&flow);
 
 		all->current = c;
-		stream_reach(&c->streams[WEFT_RECV], rec->recv_seq, &io);
-		tally(all, &io.tally);
+		stream_reach(&c->streams[WEFT_RECV], rec->recv_seq, rec->head.time_ns, &io);
+		tally_missed(c, &io.tally, rec->head.time_ns);
 	}
 	conn_end(c, end_of(rec->error, !c->peer_first), rec->error, rec->head.time_ns);
 }
@@ -371,13 +446,45 @@ bool conns_waiting(const struct conns *all)
 	return all->waiting_count;
 }
 
+void conns_doubt(struct conns *all, uint64_t now_ns)
+{
+	if (!all->doubt_ns)
+		all->doubt_ns = now_ns;
+	else
+		all->doubt_next_ns = now_ns;
+}
+
+static void settle_doubt(struct conns *all, uint64_t now_ns)
+{
+	uint32_t end = all->capacity - all->doubt_at < DOUBT_STEP ? all->capacity
+								  : all->doubt_at + DOUBT_STEP;
+
+	for (; all->doubt_at < end; all->doubt_at++) {
+		struct conn *c = &all->v[all->doubt_at];
+
+		if (!c->id || c->latest_ns >= all->doubt_ns)
+			continue;
+		count(all->counters, COUNT_CONNS_ENDED_UNSEEN);
+		capture_want(all->capture, c->id, WEFT_WANT_AGAIN);
+		conn_end(c, END_EVICTED, 0, now_ns);
+	}
+	if (all->doubt_at < all->capacity)
+		return;
+	all->doubt_at = 0;
+	all->doubt_ns = all->doubt_next_ns;
+	all->doubt_next_ns = 0;
+}
+
 void conns_tick(struct conns *all, uint64_t now_ns)
 {
+	if (all->doubt_ns && now_ns - all->doubt_ns > DOUBT_NS)
+		settle_doubt(all, now_ns);
 	for (unsigned i = 0; i < all->waiting_count;) {
 		struct conn *c = all->waiting[i];
 
-		EACH_STREAM(c, stream_flush(stream, now_ns, &io));
-		EACH_STREAM(c, stream_resume(stream, &io));
+		EACH_STREAM(
+			c, stream_flush(stream, now_ns, &io), tally_missed(c, &io.tally, now_ns));
+		EACH_STREAM(c, stream_resume(stream, &io), tally_missed(c, &io.tally, now_ns));
 		if (stream_holds(&c->streams[0]) || stream_holds(&c->streams[1])) {
 			i++;
 			continue;
@@ -396,7 +503,9 @@ void conns_reselect(struct conns *all)
 		if (!c->id || !c->unselected)
 			continue;
 		c->unselected = false;
+		c->heard = c->joined = true;
 		c->tries = 0;
+		c->quiet_until = 0;
 		capture_want(
 			all->capture, c->id, c->given_up ? WEFT_WANT_NOTHING : WEFT_WANT_HEADS);
 	}

@@ -25,6 +25,11 @@ struct conns_ops {
 	void (*replied)(void *ctx, struct exchange *ex, const struct field *fields, unsigned n);
 	/* Over; the exchange is given back right after. */
 	void (*done)(void *ctx, struct exchange *ex);
+	/* Something that may have been a request to the process was missed. */
+	void (*unseen)(void *ctx, uint32_t pid, uint64_t time_ns);
+	/* A connection that the process serves carries what is not understood, or a tunnel; from
+	 * now on, or no longer. */
+	void (*opaque)(void *ctx, uint32_t pid, bool tunnel, bool on);
 	/* A client's connection will bring no more exchanges. */
 	void (*gone)(void *ctx, const struct endpoints *ends);
 };
@@ -51,6 +56,10 @@ void conns_on_close(struct conns *conns, const struct weft_shut *record);
  */
 void conns_tick(struct conns *conns, uint64_t now_ns);
 bool conns_waiting(const struct conns *conns);
+
+/* Ends of connections were lost: those that stay quiet for minutes from now on are taken for ended,
+ * a few a tick. One that lives after all is announced again by its next bytes. */
+void conns_doubt(struct conns *conns, uint64_t now_ns);
 
 /* Selection changed: ask again which processes are traced. */
 void conns_reselect(struct conns *conns);

@@ -3,7 +3,10 @@
 #include "capture/capture.h"
 #include "conn/state.h"
 
-#define TRIES_MAX 16 /* calls looked at before a connection counts as not understood */
+/* Calls looked at before a connection counts as not understood; one joined in its middle shows a
+ * message's beginning sooner or later. */
+#define TRIES_MAX    16
+#define TRIES_JOINED 1024
 
 static struct conns *of_sink(struct sink *sink)
 {
@@ -18,6 +21,8 @@ static struct exchange *sink_open(struct sink *sink)
 
 	if (!ex) {
 		count(all->counters, COUNT_REQUESTS_FULL);
+		if (c->role != ROLE_CLIENT)
+			all->ops->unseen(all->ctx, c->pid, c->received_ns);
 		return NULL;
 	}
 	all->open = exchange_pool_used(all->exchanges);
@@ -90,6 +95,36 @@ static void sink_done(struct sink *sink, struct exchange *ex)
 	all->open = exchange_pool_used(all->exchanges);
 }
 
+static void sink_cancel(struct sink *sink, struct exchange *ex)
+{
+	struct conns *all = of_sink(sink);
+
+	count(all->counters, COUNT_UNPAIRED_UNSURE);
+	exchange_give(all->exchanges, ex);
+	all->open = exchange_pool_used(all->exchanges);
+}
+
+void conn_hides(struct conn *c, enum conn_hides what)
+{
+	struct conns *all = c->all;
+
+	if (c->role != ROLE_SERVER)
+		what = HIDES_NOTHING;
+	if (what == c->hides)
+		return;
+	if (c->hides)
+		all->ops->opaque(all->ctx, c->hides_pid, c->hides == HIDES_TUNNEL, false);
+	c->hides = what;
+	c->hides_pid = c->pid;
+	if (what)
+		all->ops->opaque(all->ctx, c->pid, what == HIDES_TUNNEL, true);
+}
+
+static void sink_unsure(struct sink *sink, bool on)
+{
+	conn_hides(of_sink(sink)->current, on ? HIDES_REQUESTS : HIDES_NOTHING);
+}
+
 void conn_give_up(struct conn *c)
 {
 	if (c->given_up)
@@ -104,7 +139,9 @@ static void sink_want(struct sink *sink, enum want want)
 {
 	struct conns *all = of_sink(sink);
 
-	if (want == WANT_NOTHING)
+	if (want == WANT_TUNNEL)
+		conn_hides(all->current, HIDES_TUNNEL);
+	if (want == WANT_NOTHING || want == WANT_TUNNEL)
 		conn_give_up(all->current);
 	else
 		capture_want(all->capture, all->current->id,
@@ -113,6 +150,9 @@ static void sink_want(struct sink *sink, enum want want)
 
 static void sink_count(struct sink *sink, unsigned counter, uint64_t n)
 {
+	/* the process may well understand it, and what follows */
+	if (counter == COUNT_BAD_REQUEST)
+		conn_hides(of_sink(sink)->current, HIDES_REQUESTS);
 	count_add(of_sink(sink)->counters, (enum counter)counter, n);
 }
 
@@ -122,6 +162,8 @@ const struct sink_ops CONN_SINK = {
 	.replied = sink_replied,
 	.done = sink_done,
 	.want = sink_want,
+	.cancel = sink_cancel,
+	.unsure = sink_unsure,
 	.count = sink_count,
 };
 
@@ -148,6 +190,8 @@ static enum detect detect(struct conn *c, enum weft_direction dir, struct slice 
 		c->role = role;
 		c->proto = PROTOCOLS[i];
 		memset(c->state, 0, c->proto->state_size);
+		if (c->joined || c->tries) /* or began with something else */
+			c->proto->join(c->state);
 		return d;
 	}
 	return more ? DETECT_MORE : DETECT_NO;
@@ -157,6 +201,8 @@ static enum parse flow_feed(void *ctx, const struct feed *in, struct parsed *ret
 {
 	struct flow *flow = ctx;
 	struct conn *c = flow->conn;
+	struct feed turned = *in;
+	enum parse parse;
 
 	if (!c->proto) {
 		enum detect d = in->call_start && in->bytes.len ? detect(c, flow->dir, in->bytes)
@@ -166,10 +212,10 @@ static enum parse flow_feed(void *ctx, const struct feed *in, struct parsed *ret
 		ret->skip = 0;
 		if (d == DETECT_MORE && in->bytes.len < PARSE_KEEP)
 			return PARSE_MORE;
+		conn_hides(c, c->proto && !c->joined && !c->tries ? HIDES_NOTHING : HIDES_REQUESTS);
 		if (!c->proto) {
-			/* a connection joined in its middle shows a message's beginning sooner or
-			 * later */
-			if (in->call_start && ++c->tries >= TRIES_MAX) {
+			if (in->call_start &&
+				++c->tries >= (c->joined ? TRIES_JOINED : TRIES_MAX)) {
 				count(c->all->counters, COUNT_PROTO_UNKNOWN);
 				conn_give_up(c);
 				return PARSE_BAD;
@@ -178,7 +224,11 @@ static enum parse flow_feed(void *ctx, const struct feed *in, struct parsed *ret
 			return PARSE_CONSUMED;
 		}
 	}
-	return c->proto->feed(c->state, &c->all->sink, side_of(c, flow->dir), in, ret);
+	turned.turn_start = in->call_start && turns_taken(&c->turns, flow->dir, (uint32_t)in->pos);
+	parse = c->proto->feed(c->state, &c->all->sink, side_of(c, flow->dir), &turned, ret);
+	if (parse == PARSE_BAD && !c->hides)
+		conn_hides(c, HIDES_REQUESTS);
+	return parse;
 }
 
 static void flow_hole(void *ctx, const struct feed *in, uint64_t n)

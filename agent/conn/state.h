@@ -3,9 +3,13 @@
 #pragma once
 #include "conn/conn.h"
 #include "conn/stream.h"
+#include "conn/turns.h"
 #include "core/table.h"
 
 #define WAITING_MAX 256 /* connections with something held back that are looked after each tick */
+
+/* What a server's connection carries that is not understood. */
+enum conn_hides { HIDES_NOTHING, HIDES_REQUESTS, HIDES_TUNNEL };
 
 struct conn {
 	uint64_t id;
@@ -16,12 +20,18 @@ struct conn {
 	struct endpoints ends;
 	uint64_t connect_ns, connect_evidence;
 	uint64_t received_ns; /* time of the latest receive */
+	uint64_t latest_ns; /* time of the latest record */
 	uint32_t connect_pid, connect_tid;
 	uint32_t pid; /* of the latest record */
 	uint32_t other; /* of the latest record */
 	uint32_t epoch; /* of the selection that pid was checked against */
 	enum role role;
-	uint8_t tries;
+	enum conn_hides hides;
+	uint32_t hides_pid; /* from whom */
+	uint16_t tries;
+	struct turns turns;
+	enum weft_direction quiet; /* in which calls leave no record, up to quiet_until */
+	uint64_t quiet_until; /* a position; 0: none */
 	bool numbered;
 	bool polled, nonblocking; /* at the latest record with bytes */
 	bool given_up; /* not understood, or a tunnel: no more bytes wanted */
@@ -29,6 +39,8 @@ struct conn {
 	bool own; /* weft's */
 	bool selected; /* pid was traced at epoch */
 	bool asked_once;
+	bool heard; /* there was a record with bytes */
+	bool joined; /* what came before was not seen, and something may have been under way */
 	bool shut, peer_first; /* a direction has ended; the peer's first */
 	bool waiting; /* in the list of those */
 	bool touched; /* since the search for a victim last came by */
@@ -49,6 +61,9 @@ struct conns {
 	struct conn *current; /* whose bytes are being parsed */
 	struct conn *waiting[WAITING_MAX];
 	unsigned waiting_count;
+	uint64_t doubt_ns; /* the ends of those without a record since then may be lost; 0: no */
+	uint64_t doubt_next_ns; /* the same, when that doubt is settled */
+	uint32_t doubt_at; /* how far the search for them has come */
 	uint32_t epoch;
 	struct procs *procs;
 	struct listeners *listeners;
@@ -70,6 +85,8 @@ struct stream_io conn_io(struct flow *flow);
 
 /* What the protocols call. */
 extern const struct sink_ops CONN_SINK;
+
+void conn_hides(struct conn *conn, enum conn_hides what);
 
 /* No more bytes of it are wanted. */
 void conn_give_up(struct conn *conn);

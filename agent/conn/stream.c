@@ -256,7 +256,12 @@ static void take_missing(struct stream *s, struct stream_io *io, uint64_t to, ui
 static void deliver(struct stream *s, struct stream_io *io, const struct held *p)
 {
 	struct slice rest = p->caught;
-	struct feed in = {.time_ns = p->time_ns, .tid = p->tid, .call_start = p->off == 0};
+	struct feed in = {
+		.time_ns = p->time_ns,
+		.tid = p->tid,
+		.other = p->other,
+		.call_start = p->off == 0,
+	};
 
 	take_missing(s, io, p->pos + p->off, p->time_ns, p->time_ns, p->tid);
 	while (rest.len && !s->mute) {
@@ -301,9 +306,17 @@ static void held_remove(struct stream_block *b, unsigned i)
 
 static bool must_wait(const struct held *p, const struct stream_io *io)
 {
-	if (!p->waits || !io->peer)
+	const struct stream *peer = io->peer;
+	uint32_t behind;
+
+	if (!p->waits || !peer)
 		return false;
-	return !io->peer->started || (int32_t)((uint32_t)io->peer->pos - p->other) < 0;
+	behind = p->other - (uint32_t)peer->pos;
+	if (peer->started && (int32_t)behind <= 0)
+		return false;
+	/* inside what is skipped most calls leave no record: there is nothing to wait for before
+	 * its end */
+	return !peer->started || behind >= peer->skip;
 }
 
 static void end_if_due(struct stream *s, struct stream_io *io)
@@ -530,7 +543,7 @@ void stream_fin(struct stream *s, uint32_t seq, struct stream_io *io)
 	stream_resume(s, io);
 }
 
-void stream_reach(struct stream *s, uint32_t seq, struct stream_io *io)
+void stream_reach(struct stream *s, uint32_t seq, uint64_t time_ns, struct stream_io *io)
 {
 	uint64_t to;
 
@@ -539,13 +552,13 @@ void stream_reach(struct stream *s, uint32_t seq, struct stream_io *io)
 	release_all(s, io);
 	to = unwrap(s->pos, seq);
 	if (to > s->pos)
-		give_up(s, io, to, s->last_ns);
+		give_up(s, io, to, time_ns);
 }
 
-void stream_settle(struct stream *s, struct stream_io *io)
+void stream_settle(struct stream *s, uint64_t time_ns, struct stream_io *io)
 {
 	release_all(s, io);
 	if (s->has_fin)
-		give_up(s, io, s->fin, s->last_ns);
+		give_up(s, io, s->fin, time_ns);
 	end_if_due(s, io);
 }

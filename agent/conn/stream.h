@@ -100,11 +100,12 @@ void stream_flush(struct stream *s, uint64_t now_ns, struct stream_io *io);
 void stream_fin(struct stream *s, uint32_t seq, struct stream_io *io);
 
 /* The process has taken everything before seq, seen or not: what is missing up to there was only
- * not recorded (splice). Call before stream_settle. */
-void stream_reach(struct stream *s, uint32_t seq, struct stream_io *io);
+ * not recorded (splice). Call before stream_settle. time_ns: when that became known, as in
+ * struct feed of a hole. */
+void stream_reach(struct stream *s, uint32_t seq, uint64_t time_ns, struct stream_io *io);
 
 /* Nothing more will come (the socket is gone): missing bytes are holes, up to the end if known. */
-void stream_settle(struct stream *s, struct stream_io *io);
+void stream_settle(struct stream *s, uint64_t time_ns, struct stream_io *io);
 
 /* From now on only the position is followed. May be called from within a consumer's callback; the
  * same happens when feed answers PARSE_BAD. */

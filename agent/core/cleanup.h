@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The compiler's cleanup attribute, for what a function owns until it hands it on. */
 #pragma once
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -22,15 +23,30 @@ static inline void cleanup_fclose(FILE **f)
 		fclose(*f);
 }
 
-#define _free_   __attribute__((cleanup(cleanup_free)))
-#define _close_  __attribute__((cleanup(cleanup_close)))
-#define _fclose_ __attribute__((cleanup(cleanup_fclose)))
+static inline void cleanup_closedir(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+#define _closedir_ __attribute__((cleanup(cleanup_closedir)))
+#define _free_     __attribute__((cleanup(cleanup_free)))
+#define _close_    __attribute__((cleanup(cleanup_close)))
+#define _fclose_   __attribute__((cleanup(cleanup_fclose)))
 
 /* Hands the pointer on and leaves NULL for the cleanup. */
 #define TAKE_PTR(p)                                                                                \
 	({                                                                                         \
 		__typeof__(p) taken_ = (p);                                                        \
 		(p) = NULL;                                                                        \
+		taken_;                                                                            \
+	})
+
+/* The same for a descriptor. */
+#define TAKE_FD(fd)                                                                                \
+	({                                                                                         \
+		int taken_ = (fd);                                                                 \
+		(fd) = -1;                                                                         \
 		taken_;                                                                            \
 	})
 

@@ -22,6 +22,9 @@
 	X(CONNS_OPENED, "connections_opened", "", "connections seen for the first time")           \
 	X(CONNS_CLOSED, "connections_closed", "", "connections seen to end")                       \
 	X(CONNS_EVICTED, "connections_evicted", "", "connections forgotten: table full")           \
+	X(SHED, "shed", "", "connections left out to stay within the budget")                      \
+	X(CONNS_ENDED_UNSEEN, "connections_ended_unseen", "",                                      \
+		"connections quiet for minutes after ends were lost: taken for ended")             \
 	X(CONNS_UNKNOWN, "records_of_unknown_connections", "",                                     \
 		"data records whose connection was never announced")                               \
 	X(CONNS_FAILED, "connects_failed", "", "connects that failed")                             \
@@ -43,6 +46,7 @@
 		"requests that ended, by result")                                                  \
 	X(UNPAIRED_SHUTDOWN, "requests_done", "result=\"shutdown\"",                               \
 		"requests that ended, by result")                                                  \
+	X(UNPAIRED_UNSURE, "requests_done", "result=\"unsure\"", "requests that ended, by result") \
 	X(REQUESTS_FULL, "requests_done", "result=\"table_full\"",                                 \
 		"requests that ended, by result")                                                  \
 	X(BAD_REQUEST, "messages_bad", "side=\"request\"", "malformed messages")                   \
@@ -60,10 +64,14 @@
 	X(LINK_FORWARD, "links", "link=\"forward\"", "spans by the evidence for their parent")     \
 	X(LINK_AMBIGUOUS, "links_ambiguous", "",                                                   \
 		"spans left unlinked: several parents were possible")                              \
+	X(LINK_UNSEEN, "links_unseen", "",                                                         \
+		"calls for which a request was not looked for: others may have been missed")       \
 	X(ENDS_EVICTED, "ends_evicted", "", "requests whose client's end was given up for room")   \
 	X(ROUTES_FULL, "routes_full", "", "paths named without a route: clusterer at its limit")   \
 	X(PROCS_SEEN, "processes_seen", "", "processes decided on")                                \
-	X(PROCS_EVICTED, "processes_evicted", "", "processes forgotten: table full")
+	X(PROCS_EVICTED, "processes_evicted", "", "processes forgotten: table full")               \
+	X(PROCS_ENDED_UNSEEN, "processes_ended_unseen", "",                                        \
+		"processes whose end was not told, found by looking")
 
 enum counter {
 #define X(id, name, label, help) COUNT_##id,

@@ -7,167 +7,13 @@
 #include "proto/http1.h"
 
 #include "core/counters.h"
-#include "proto/http1_chunk.h"
 #include "proto/http1_fill.h"
 #include "proto/http1_head.h"
-#include "proto/http1_queue.h"
-
-/* What the next byte of a direction belongs to. */
-enum state {
-	AT_HEAD, /* a head, or the empty lines before one */
-	IN_LENGTH, /* a body that the stream skips */
-	IN_COUNTED, /* the body of an unpaired reply: there may be none, had it been a HEAD's */
-	IN_CHUNKS,
-	IN_LOST, /* a chunked body whose framing fell into a hole */
-	IN_REST, /* a body that ends with the connection */
-	DEAF, /* nothing that comes is understood */
-};
-
-/* What to make of bytes that are no head where one is due. */
-enum trust {
-	FRESH, /* the first bytes seen: the middle of something */
-	SYNCED, /* malformed */
-	BLIND, /* something unknown: a head is believed only at the start of a call */
-};
-
-struct half {
-	uint8_t state;
-	uint8_t trust;
-	bool begun; /* a head has started */
-	bool start_call; /* at the start of a call */
-	uint32_t scanned; /* bytes of it that were searched for its end */
-	uint64_t start_ns, start_pos;
-	uint64_t body_pos;
-	uint64_t left; /* IN_COUNTED */
-	struct http1_chunk chunk;
-	/* of the last byte seen of a message whose end may not be seen */
-	uint64_t last_ns, last_pos;
-	uint32_t last_tid;
-};
-
-struct http1 {
-	struct half half[2];
-	struct http1_queue queue;
-	struct exchange *asking; /* its request is still coming; also in the queue */
-	bool answering; /* the reply that is coming is that of the queue's front */
-	bool dead; /* the connection is no longer HTTP/1 */
-	bool ended; /* the reply side's FIN was seen */
-
-	/* What is known about replies to come that have no request in the queue. */
-	bool lost; /* there may be some: nothing is paired */
-	bool pipelined; /* requests did not wait for the reply before */
-	bool orphaned; /* since the last request there was a reply without one */
-	bool hidden; /* since the last request there may have been one that was not seen */
-	bool suspect; /* the queue's front came right after that: it may have been its request */
-	uint64_t orphan_ns; /* latest start of such a reply, or bytes that may have been one */
-	uint64_t request_ns; /* when the last request started */
-	uint64_t replied_ns; /* when the last reply ended */
-};
+#include "proto/http1_state.h"
 
 static void count_one(struct sink *sink, enum counter which)
 {
 	sink->ops->count(sink, which, 1);
-}
-
-/* NULL: the front has no exchange. */
-static struct exchange *pop(struct http1 *h)
-{
-	struct exchange *ex = http1_queue_pop(&h->queue);
-
-	if (ex && ex == h->asking)
-		h->asking = NULL;
-	return ex;
-}
-
-static void finish(struct sink *sink, struct exchange *ex, enum exchange_end end, uint64_t time_ns)
-{
-	if (!ex)
-		return;
-	ex->end = end;
-	if (end != END_PAIRED && ex->reply_end_ns < time_ns)
-		ex->reply_end_ns = time_ns;
-	sink->ops->done(sink, ex);
-}
-
-static void finish_all(struct http1 *h, struct sink *sink, enum exchange_end end, uint64_t time_ns)
-{
-	while (h->queue.count)
-		finish(sink, pop(h), end, time_ns);
-	h->answering = false;
-	h->suspect = false;
-}
-
-/* Which reply belongs to which request is no longer known. */
-static void lose(struct http1 *h, struct sink *sink, uint64_t time_ns)
-{
-	finish_all(h, sink, END_HOLE, time_ns);
-	h->lost = true;
-}
-
-static void next_message(struct half *half)
-{
-	half->state = AT_HEAD;
-	half->begun = false;
-	half->scanned = 0;
-}
-
-static void lose_place(struct half *half)
-{
-	next_message(half);
-	half->trust = BLIND;
-}
-
-static void note_seen(struct half *half, const struct feed *in, uint64_t n)
-{
-	half->last_ns = in->time_ns;
-	half->last_pos = in->pos + n;
-	half->last_tid = in->tid;
-}
-
-/* The request's body ended with the last byte seen. */
-static void request_over(struct http1 *h)
-{
-	struct half *half = &h->half[SIDE_REQUEST];
-
-	if (h->asking) {
-		h->asking->request_end_ns = half->last_ns;
-		h->asking->http.request_body = half->last_pos - half->body_pos;
-		h->asking = NULL;
-	}
-	next_message(half);
-}
-
-/* The reply ended with the last byte seen. */
-static void reply_over(struct http1 *h, struct sink *sink)
-{
-	struct half *half = &h->half[SIDE_REPLY];
-	struct exchange *ex;
-
-	/* where its end was not certain, there may have been others behind it */
-	if (!h->answering || half->state == IN_LOST)
-		h->orphan_ns = half->last_ns;
-	next_message(half);
-	h->replied_ns = half->last_ns;
-	if (!h->answering)
-		return;
-	h->answering = false;
-	ex = pop(h);
-	if (!ex)
-		return;
-	ex->reply_end_ns = half->last_ns;
-	ex->reply_tid = half->last_tid;
-	ex->http.reply_body = half->last_pos - half->body_pos;
-	if (h->queue.first && h->queue.first->request_start_ns < ex->reply_start_ns)
-		h->pipelined = true;
-	finish(sink, ex, END_PAIRED, half->last_ns);
-}
-
-static void body_over(struct http1 *h, struct sink *sink, enum side side)
-{
-	if (side == SIDE_REQUEST)
-		request_over(h);
-	else
-		reply_over(h, sink);
 }
 
 static enum parse ignore_rest(const struct feed *in, struct parsed *ret)
@@ -180,14 +26,24 @@ static enum parse ignore_rest(const struct feed *in, struct parsed *ret)
 static enum parse ignore(const struct feed *in, struct parsed *ret)
 {
 	ret->used = in->bytes.len;
+	ret->skip = 0;
 	return PARSE_CONSUMED;
 }
 
 static enum parse give_up(struct http1 *h, struct sink *sink, uint64_t time_ns)
 {
-	finish_all(h, sink, END_HOLE, time_ns);
+	http1_finish_all(h, sink, END_HOLE, time_ns);
 	h->dead = true;
 	return PARSE_BAD;
+}
+
+/* The rest of the request is not understood. */
+static void pass_over(struct http1 *h)
+{
+	http1_next(&h->half[SIDE_REQUEST]);
+	h->half[SIDE_REQUEST].state = PASSED_OVER;
+	h->asking = NULL;
+	h->unsure = true;
 }
 
 static enum parse malformed(struct http1 *h, struct sink *sink, enum side side,
@@ -196,16 +52,15 @@ static enum parse malformed(struct http1 *h, struct sink *sink, enum side side,
 	if (side == SIDE_REPLY) {
 		count_one(sink, COUNT_BAD_REPLY);
 		if (h->queue.count)
-			finish(sink, pop(h), END_BAD, in->time_ns);
+			http1_finish(sink, http1_pop(h), END_BAD, in->time_ns);
 		return give_up(h, sink, in->time_ns);
 	}
 	count_one(sink, COUNT_BAD_REQUEST);
 	if (!h->queue.count)
 		return give_up(h, sink, in->time_ns);
-	/* the requests before it can still be answered */
-	h->half[side].state = DEAF;
-	h->asking = NULL;
-	return ignore_rest(in, ret);
+	/* it, or the requests before it, can still be answered */
+	pass_over(h);
+	return ignore(in, ret);
 }
 
 /* RFC 9110, 7.8 and 9.3.6: what follows is another protocol. */
@@ -216,11 +71,11 @@ static enum parse leave_http(
 
 	if (ex)
 		ex->http.tunnelled = true;
-	reply_over(h, sink);
-	finish_all(h, sink, END_HOLE, in->time_ns);
+	http1_reply_over(h, sink);
+	http1_finish_all(h, sink, END_HOLE, in->time_ns);
 	h->dead = true;
 	count_one(sink, COUNT_TUNNELS);
-	sink->ops->want(sink, WANT_NOTHING);
+	sink->ops->want(sink, WANT_TUNNEL);
 	ret->skip = SKIP_REST;
 	return PARSE_CONSUMED;
 }
@@ -235,8 +90,8 @@ static void end_unseen_reply(struct http1 *h, struct sink *sink)
 		return;
 	/* the end of this one and the whole of the next may be in the same hole */
 	if (h->answering && h->half[SIDE_REQUEST].start_ns < reply->last_ns)
-		lose(h, sink, reply->last_ns);
-	reply_over(h, sink);
+		http1_lose(h, sink, reply->last_ns);
+	http1_reply_over(h, sink);
 	reply->trust = BLIND;
 }
 
@@ -258,7 +113,7 @@ static bool must_drop(struct http1 *h, struct sink *sink, uint64_t time_ns)
 	if (h->lost && is_quiet(h))
 		h->lost = false;
 	if ((h->suspect || h->hidden) && h->queue.count)
-		lose(h, sink, time_ns);
+		http1_lose(h, sink, time_ns);
 	if (h->lost)
 		return true;
 	/* what came after it has its reply in it */
@@ -300,7 +155,7 @@ static enum parse got_request(struct http1 *h, struct sink *sink, const struct f
 	dropped = must_drop(h, sink, in->time_ns);
 	ex = open_exchange(h, sink, in, head);
 	if (dropped) {
-		finish(sink, ex, END_HOLE, in->time_ns);
+		http1_finish(sink, ex, END_HOLE, in->time_ns);
 		ex = NULL;
 	} else {
 		h->suspect = !h->queue.count && h->orphaned;
@@ -310,7 +165,7 @@ static enum parse got_request(struct http1 *h, struct sink *sink, const struct f
 	h->hidden = false;
 	h->request_ns = half->start_ns;
 	h->asking = ex;
-	note_seen(half, in, ret->used);
+	http1_note_seen(half, in, ret->used);
 	half->body_pos = half->last_pos;
 	if (head->framing == HTTP1_CODED)
 		return malformed(h, sink, SIDE_REQUEST, in, ret); /* RFC 9112, 6.3 */
@@ -321,12 +176,59 @@ static enum parse got_request(struct http1 *h, struct sink *sink, const struct f
 		half->state = IN_LENGTH;
 		ret->skip = head->length;
 	} else {
-		request_over(h);
+		http1_request_over(h);
 	}
 	/* the tunnel's first bytes may come before the answer */
 	if (slice_eq(head->start.method, SLICE("CONNECT")))
 		half->trust = BLIND;
 	return PARSE_CONSUMED;
+}
+
+/* A request whose head will not be whole, out of the bytes that it begins with. late: it is being
+ * answered. Then a client's is not told of: the parent of a call has to be found when it is made.
+ */
+static void open_begun(struct http1 *h, struct sink *sink, struct slice bytes, bool late)
+{
+	const struct half *half = &h->half[SIDE_REQUEST];
+	struct http1_start start;
+	struct exchange *ex;
+
+	if (h->queue.count == HTTP1_QUEUE_MAX || !http1_head_begun(bytes, &start) ||
+		must_drop(h, sink, half->last_ns))
+		return;
+	count_one(sink, COUNT_REQUESTS);
+	ex = sink->ops->open(sink);
+	if (ex && late && ex->role != ROLE_SERVER) {
+		sink->ops->cancel(sink, ex);
+		ex = NULL;
+	}
+	if (ex) {
+		ex->request_start_ns = half->start_ns;
+		ex->request_end_ns = half->last_ns;
+		ex->request_pos = half->start_pos;
+		ex->request_tid = half->last_tid;
+		http1_fill_begun(ex, &start);
+		sink->ops->asked(sink, ex, NULL, 0);
+	}
+	h->suspect = !h->queue.count && h->orphaned;
+	h->orphaned = h->hidden = false;
+	h->request_ns = half->start_ns;
+	http1_queue_push(&h->queue, ex, start.method);
+}
+
+/* A reply before the request's head is whole: 400, 408, 414, 431. The server had seen no more of it
+ * either. */
+static void answer_begun(struct http1 *h, struct sink *sink, const struct feed *in)
+{
+	const struct half *half = &h->half[SIDE_REQUEST];
+
+	if (h->queue.count || half->state != AT_HEAD || !half->begun ||
+		(uint32_t)half->last_pos != in->other ||
+		half->start_ns > h->half[SIDE_REPLY].start_ns)
+		return;
+	open_begun(h, sink, slice_of(h->line, h->line_len), true);
+	if (h->queue.count)
+		pass_over(h);
 }
 
 /* Whose reply has started. NULL also where the request has no exchange. */
@@ -342,7 +244,7 @@ static struct exchange *find_request(struct http1 *h, struct sink *sink, const s
 			h->suspect = false;
 			return ex;
 		}
-		lose(h, sink, in->time_ns); /* it answers something earlier */
+		http1_lose(h, sink, in->time_ns); /* it answers something earlier */
 	}
 	count_one(sink, COUNT_REPLY_UNPAIRED);
 	h->orphaned = true;
@@ -359,7 +261,7 @@ static void start_reply_body(struct http1 *h, struct sink *sink, const struct ht
 
 	if (request & HTTP1_IS_HEAD || status == 204 || status == 304 ||
 		(head->framing == HTTP1_LENGTH && !head->length)) {
-		reply_over(h, sink);
+		http1_reply_over(h, sink);
 		return;
 	}
 	if (!h->answering)
@@ -389,13 +291,12 @@ static enum parse got_reply(struct http1 *h, struct sink *sink, const struct fee
 	if (status < 200 && status != 101)
 		return PARSE_CONSUMED; /* RFC 9110, 15.2: the final one follows */
 	count_one(sink, COUNT_REPLIES);
-	if (h->half[SIDE_REQUEST].state == IN_LOST && h->queue.count <= 1) {
-		request_over(h);
-		h->half[SIDE_REQUEST].trust = BLIND;
-	}
+	if (h->half[SIDE_REQUEST].state == IN_LOST && h->queue.count <= 1)
+		http1_request_over(h);
+	answer_begun(h, sink, in);
 	ex = find_request(h, sink, in);
 	request = h->answering ? http1_queue_flags(&h->queue) : 0;
-	note_seen(half, in, ret->used);
+	http1_note_seen(half, in, ret->used);
 	half->body_pos = half->last_pos;
 	if (ex) {
 		ex->reply_start_ns = half->start_ns;
@@ -418,6 +319,14 @@ static bool is_message(enum side side, struct slice bytes)
 	return http1_detect_reply(bytes) == DETECT_REPLY;
 }
 
+/* The same, or as much of it as there is. */
+static bool begins_message(enum side side, struct slice bytes)
+{
+	struct http1_start start;
+
+	return side == SIDE_REQUEST ? http1_head_begun(bytes, &start) : is_message(side, bytes);
+}
+
 static bool starts_message(enum side side, const struct feed *in)
 {
 	return in->call_start && is_message(side, in->bytes);
@@ -433,7 +342,7 @@ static enum parse ignore_unknown(struct http1 *h, struct sink *sink, enum side s
 	}
 	h->orphan_ns = in->time_ns;
 	if (h->queue.count)
-		lose(h, sink, in->time_ns);
+		http1_lose(h, sink, in->time_ns);
 	return ignore(in, ret);
 }
 
@@ -458,17 +367,26 @@ static enum parse feed_head(struct http1 *h, struct sink *sink, enum side side,
 	}
 	parse = http1_head_parse(bytes, side == SIDE_REPLY, &half->scanned, &head, &ret->used);
 	ret->used += lead;
+	if (parse == PARSE_MORE && side == SIDE_REQUEST) {
+		h->line_len = (uint8_t)(bytes.len < LINE_KEPT ? bytes.len : LINE_KEPT);
+		memcpy(h->line, bytes.ptr, h->line_len);
+	}
+	if (parse == PARSE_MORE || side == SIDE_REQUEST)
+		http1_note_seen(half, in, in->bytes.len);
 	if (parse == PARSE_MORE)
 		return PARSE_MORE;
-	if (half->trust == FRESH && is_message(side, bytes))
+	if (half->trust == FRESH && begins_message(side, bytes))
 		half->trust = SYNCED;
 	if (parse == PARSE_BAD && half->trust != SYNCED) {
-		lose_place(half);
+		http1_lose_place(half);
 		return ignore_unknown(h, sink, side, in, ret);
 	}
-	next_message(half);
-	if (parse == PARSE_BAD)
+	http1_next(half);
+	if (parse == PARSE_BAD) {
+		if (side == SIDE_REQUEST)
+			open_begun(h, sink, bytes, false);
 		return malformed(h, sink, side, in, ret);
+	}
 	half->trust = SYNCED;
 	return side == SIDE_REQUEST ? got_request(h, sink, in, &head, ret)
 				    : got_reply(h, sink, in, &head, ret);
@@ -483,12 +401,12 @@ static enum parse feed_chunks(struct http1 *h, struct sink *sink, enum side side
 	if (http1_chunk_parse(&half->chunk, in->bytes, ret, &end) == PARSE_BAD) {
 		if (side == SIDE_REQUEST || h->answering)
 			return malformed(h, sink, side, in, ret);
-		lose_place(half); /* of an unpaired reply: it had no body */
+		http1_lose_place(half); /* of an unpaired reply: it had no body */
 		return ignore(in, ret);
 	}
-	note_seen(half, in, ret->used);
+	http1_note_seen(half, in, ret->used);
 	if (end)
-		body_over(h, sink, side);
+		http1_body_over(h, sink, side);
 	return PARSE_CONSUMED;
 }
 
@@ -508,16 +426,15 @@ static enum parse feed_lost(struct http1 *h, struct sink *sink, enum side side,
 	const struct feed *in, struct parsed *ret)
 {
 	struct half *half = &h->half[side];
-	bool nobody_waits = side == SIDE_REPLY ? !h->answering : !h->queue.count;
 
-	if (nobody_waits && starts_message(side, in)) {
-		body_over(h, sink, side);
+	if (side == SIDE_REPLY && !h->answering && starts_message(side, in)) {
+		http1_body_over(h, sink, side);
 		half->trust = BLIND;
 		return feed_head(h, sink, side, in, ret);
 	}
-	note_seen(half, in, in->bytes.len);
+	http1_note_seen(half, in, in->bytes.len);
 	if (ends_chunks(in)) {
-		body_over(h, sink, side);
+		http1_body_over(h, sink, side);
 		half->trust = BLIND;
 	}
 	return ignore(in, ret);
@@ -530,10 +447,44 @@ static enum parse feed_counted(
 
 	ret->used = in->bytes.len < half->left ? in->bytes.len : half->left;
 	half->left -= ret->used;
-	note_seen(half, in, ret->used);
+	http1_note_seen(half, in, ret->used);
 	if (!half->left)
-		reply_over(h, sink);
+		http1_reply_over(h, sink);
 	return PARSE_CONSUMED;
+}
+
+/* The exchange that is on trial fits: from here on, all is as if it had been seen from the start.
+ */
+static void believe(struct http1 *h, struct sink *sink)
+{
+	struct half *half = &h->half[SIDE_REPLY];
+	struct slice method;
+	struct exchange *ex;
+
+	sink->ops->unsure(sink, false);
+	ex = http1_join_take(&h->join, sink, &method);
+	http1_queue_push(&h->queue, ex, method);
+	h->half[SIDE_REQUEST].trust = SYNCED;
+	half->trust = SYNCED;
+	half->begun = true;
+	half->start_ns = h->join.start_ns;
+	half->start_pos = h->join.start_pos;
+	half->start_call = true;
+}
+
+static enum parse feed_joined(struct http1 *h, struct sink *sink, enum side side,
+	const struct feed *in, struct parsed *ret)
+{
+	bool fits = false;
+	enum parse parse;
+
+	if (side == SIDE_REQUEST)
+		return http1_join_request(&h->join, sink, in, ret);
+	parse = http1_join_reply(&h->join, sink, in, ret, &fits);
+	if (!fits)
+		return parse;
+	believe(h, sink);
+	return feed_head(h, sink, side, in, ret);
 }
 
 static enum parse http1_feed(
@@ -545,10 +496,14 @@ static enum parse http1_feed(
 	*ret = (struct parsed){0};
 	if (h->dead)
 		return ignore_rest(in, ret);
+	if (h->unsure && !h->queue.count)
+		http1_start_over(h, sink);
+	if (h->join.state != HTTP1_JOIN_OFF)
+		return feed_joined(h, sink, side, in, ret);
 	switch ((enum state)half->state) {
 	case IN_LENGTH:
-		note_seen(half, in, 0);
-		body_over(h, sink, side);
+		http1_note_seen(half, in, 0);
+		http1_body_over(h, sink, side);
 		return feed_head(h, sink, side, in, ret);
 	case IN_COUNTED:
 		return feed_counted(h, sink, in, ret);
@@ -557,7 +512,9 @@ static enum parse http1_feed(
 	case IN_LOST:
 		return feed_lost(h, sink, side, in, ret);
 	case IN_REST:
-		note_seen(half, in, in->bytes.len);
+		http1_note_seen(half, in, in->bytes.len);
+		return ignore(in, ret);
+	case PASSED_OVER:
 		return ignore(in, ret);
 	case DEAF:
 		return ignore_rest(in, ret);
@@ -570,16 +527,24 @@ static enum parse http1_feed(
 /* Whole messages may be missing. */
 static void hole_at_head(struct http1 *h, struct sink *sink, enum side side, uint64_t time_ns)
 {
-	const struct half *reply = &h->half[SIDE_REPLY];
-	bool idle = !h->queue.count && reply->state == AT_HEAD && !reply->begun;
+	struct half *half = &h->half[side];
 
-	lose_place(&h->half[side]);
-	if (side == SIDE_REPLY)
-		h->orphan_ns = time_ns;
-	if (side == SIDE_REPLY && h->queue.count == 1 && !h->pipelined)
-		finish_all(h, sink, END_HOLE, time_ns); /* that reply, and no other */
-	else if (side == SIDE_REPLY ? h->queue.count != 0 : !idle)
-		lose(h, sink, time_ns);
+	if (side == SIDE_REQUEST && half->begun && half->last_pos - half->start_pos >= HEAD_LONG) {
+		open_begun(h, sink, slice_of(h->line, h->line_len), false);
+		pass_over(h);
+		return;
+	}
+	if (side == SIDE_REQUEST) {
+		http1_finish_all(h, sink, END_HOLE, time_ns);
+		http1_start_over(h, sink);
+		return;
+	}
+	http1_lose_place(half);
+	h->orphan_ns = time_ns;
+	if (h->queue.count == 1 && !h->pipelined)
+		http1_finish_all(h, sink, END_HOLE, time_ns); /* that reply, and no other */
+	else if (h->queue.count)
+		http1_lose(h, sink, time_ns);
 }
 
 static void http1_hole(
@@ -590,35 +555,40 @@ static void http1_hole(
 
 	if (h->dead)
 		return;
+	if (h->join.state != HTTP1_JOIN_OFF) {
+		http1_join_hole(&h->join, sink, side, in, n);
+		return;
+	}
 	switch ((enum state)half->state) {
 	case IN_LENGTH:
-		note_seen(half, in, 0);
-		body_over(h, sink, side);
+		http1_note_seen(half, in, 0);
+		http1_body_over(h, sink, side);
 		break;
 	case IN_COUNTED:
-		note_seen(half, in, n < half->left ? n : half->left);
+		http1_note_seen(half, in, n < half->left ? n : half->left);
 		if (n < half->left) {
 			half->left -= n;
 			return;
 		}
 		n -= half->left;
-		reply_over(h, sink);
+		http1_reply_over(h, sink);
 		if (!n)
 			return;
 		break;
 	case IN_CHUNKS:
 	case IN_LOST:
 		half->state = IN_LOST;
-		note_seen(half, in, n);
+		http1_note_seen(half, in, n);
 		/* the next message may be in there, too */
 		if (side == SIDE_REQUEST)
-			h->hidden = true;
+			h->hidden = h->unsure = true;
 		else if (h->queue.count > 1)
-			lose(h, sink, in->time_ns);
+			http1_lose(h, sink, in->time_ns);
 		return;
 	case IN_REST:
-		note_seen(half, in, n);
+		http1_note_seen(half, in, n);
 		return;
+	case PASSED_OVER:
 	case DEAF:
 		return;
 	case AT_HEAD:
@@ -636,7 +606,7 @@ static void http1_eof(void *state, struct sink *sink, enum side side, uint64_t t
 		return;
 	if (half->state == IN_REST || half->state == IN_LOST) {
 		half->last_ns = time_ns;
-		body_over(h, sink, side);
+		http1_body_over(h, sink, side);
 	}
 	/* requests without a reply end with the connection, whose time is not known yet */
 	if (side == SIDE_REPLY)
@@ -665,10 +635,12 @@ static void http1_close(
 	if (h->dead)
 		return;
 	h->dead = true;
+	if (h->join.state != HTTP1_JOIN_OFF)
+		http1_join_drop(&h->join, sink);
 	if (is_whole_at_close(h, how))
-		reply_over(h, sink);
+		http1_reply_over(h, sink);
 	while (h->queue.count) {
-		struct exchange *ex = pop(h);
+		struct exchange *ex = http1_pop(h);
 		enum exchange_end end = how;
 
 		if (!ex)
@@ -676,14 +648,35 @@ static void http1_close(
 		if (h->ended && (how == END_CLOSED || how == END_ABORTED))
 			end = ex->role == ROLE_SERVER ? END_ABORTED : END_CLOSED;
 		ex->error = error;
-		finish(sink, ex, end, time_ns);
+		http1_finish(sink, ex, end, time_ns);
 	}
+}
+
+static void http1_start_joined(void *state)
+{
+	struct http1 *h = state;
+
+	h->join.state = HTTP1_JOIN_LOOK;
+}
+
+static bool http1_idle(const void *state)
+{
+	const struct http1 *h = state;
+
+	if (h->dead || h->lost || h->queue.count || h->join.state != HTTP1_JOIN_OFF)
+		return false;
+	for (int i = 0; i < 2; i++)
+		if (h->half[i].state != AT_HEAD || h->half[i].begun || h->half[i].trust != SYNCED)
+			return false;
+	return true;
 }
 
 const struct protocol http1 = {
 	.name = "http1",
 	.state_size = sizeof(struct http1),
 	.detect = http1_detect,
+	.join = http1_start_joined,
+	.idle = http1_idle,
 	.feed = http1_feed,
 	.hole = http1_hole,
 	.eof = http1_eof,

@@ -146,6 +146,15 @@ bool http1_fill_request(struct exchange *ex, const struct http1_head *head)
 	return cut;
 }
 
+void http1_fill_begun(struct exchange *ex, const struct http1_start *start)
+{
+	bool cut = false;
+
+	ex->http.request_minor = start->minor;
+	ex->http.method = keep(ex, start->method, METHOD_KEPT, &cut);
+	ex->http.target = keep(ex, start->target, EXCHANGE_TEXT, &cut);
+}
+
 void http1_fill_reply(struct exchange *ex, const struct http1_head *head)
 {
 	ex->http.status = head->start.status;

@@ -44,6 +44,14 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
+static bool is_printed(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if ((unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7f)
+			return false;
+	return true;
+}
+
 struct slice http1_skip_empty(struct slice in)
 {
 	while (in.len && (*in.ptr == '\r' || *in.ptr == '\n')) {
@@ -90,10 +98,7 @@ static bool request_line(struct slice line, struct http1_start *start)
 		return false;
 	start->method = method;
 	start->target = slice_trim(slice_of(line.ptr, line.len - 9));
-	for (size_t i = 0; i < start->target.len; i++)
-		if ((unsigned char)start->target.ptr[i] < ' ' || start->target.ptr[i] == 0x7f)
-			return false;
-	return start->target.len != 0;
+	return start->target.len && is_printed(start->target);
 }
 
 /* RFC 9112, 4: HTTP-version SP 3DIGIT SP [ reason-phrase ] */
@@ -147,13 +152,42 @@ enum detect http1_detect_reply(struct slice in)
 	return in.len < HTTP1_HEAD_MAX ? DETECT_MORE : DETECT_NO;
 }
 
+bool http1_head_begun(struct slice in, struct http1_start *ret_start)
+{
+	struct http1_start start = {.minor = 1};
+	struct slice line, rest = in;
+
+	if (line_cut(&rest, &line)) {
+		if (!request_line(line, &start))
+			return false;
+	} else {
+		start.method = slice_cut(&in, ' ');
+		if (!in.len || !is_token(start.method) || start.method.len > METHOD_MAX)
+			return false;
+		start.target = slice_cut(&in, '?');
+		if (!in.ptr || *start.target.ptr != '/' || !is_printed(start.target))
+			start.target = (struct slice){NULL, 0};
+	}
+	*ret_start = start;
+	return true;
+}
+
+/* A line that may never end (RFC 9110, 15.5.15) is a request's by its method and the path's slash.
+ */
+static bool line_begun(struct slice in)
+{
+	struct slice method = slice_cut(&in, ' ');
+
+	return in.len && *in.ptr == '/' && is_token(method);
+}
+
 enum detect http1_detect(struct slice in)
 {
 	enum detect request = http1_detect_request(in);
 	enum detect reply = http1_detect_reply(in);
 
-	if (request == DETECT_REQUEST)
-		return request;
+	if (request == DETECT_REQUEST || (request == DETECT_MORE && line_begun(in)))
+		return DETECT_REQUEST;
 	if (reply == DETECT_REPLY)
 		return reply;
 	return request == DETECT_MORE ? request : reply;

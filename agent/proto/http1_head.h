@@ -47,7 +47,11 @@ struct slice http1_skip_empty(struct slice in);
 /* Judge the first bytes of a message: DETECT_MORE, DETECT_NO, or DETECT_REQUEST or DETECT_REPLY. */
 enum detect http1_detect_request(struct slice in);
 enum detect http1_detect_reply(struct slice in);
-enum detect http1_detect(struct slice in); /* either */
+enum detect http1_detect(struct slice in); /* either, or a request whose line has no end yet */
+
+/* What the beginning of a request's head tells that will not be whole, or is malformed further on:
+ * its method, and its target if the line, or at least the path, is whole. False: not even that. */
+bool http1_head_begun(struct slice in, struct http1_start *ret_start);
 
 /*
  * Parses the head at the start of in, which has no leading empty line. *scanned is 0 for a new

@@ -27,6 +27,7 @@ enum want { /* what the parser still needs of this connection; see weft/budget.h
 	WANT_HEADS,
 	WANT_COUNTS,
 	WANT_NOTHING,
+	WANT_TUNNEL, /* nothing, for it has become a tunnel */
 };
 
 struct sink;
@@ -46,6 +47,11 @@ struct sink_ops {
 	void (*done)(struct sink *sink, struct exchange *ex);
 	/* How much of the connection is still wanted. */
 	void (*want)(struct sink *sink, enum want want);
+	/* What was opened, and never asked, is no request after all. */
+	void (*cancel)(struct sink *sink, struct exchange *ex);
+	/* From now on, or no longer: there may be requests that are not told of. A connection that
+	 * was joined begins so. */
+	void (*unsure)(struct sink *sink, bool on);
 	/* Something to count: see core/counters.h (COUNT_BAD_REQUEST, COUNT_REPLY_UNPAIRED, …). */
 	void (*count)(struct sink *sink, unsigned counter, uint64_t n);
 };
@@ -60,7 +66,9 @@ struct feed {
 	uint64_t pos; /* of the first byte; counts on from a TCP sequence number */
 	uint64_t time_ns; /* of the record that brought the last byte */
 	uint32_t tid; /* its thread */
+	uint32_t other; /* low half of the other side's position at that call */
 	bool call_start; /* a call of the process began at pos: where one may resynchronise */
+	bool turn_start; /* and it is the first one since the other side's latest (conn/turns.h) */
 };
 
 enum parse {
@@ -84,6 +92,13 @@ struct protocol {
 
 	/* Judges the first bytes of a stream. Pure. */
 	enum detect (*detect)(struct slice bytes);
+
+	/* Called after init for a connection whose first bytes are not known to begin anything: a
+	 * message may be under way in either direction. */
+	void (*join)(void *state);
+
+	/* No message is under way, surely. */
+	bool (*idle)(const void *state);
 
 	/* Called with the bytes of a side, in order. After PARSE_CONSUMED with bytes left the
 	 * caller calls again; after a skip it calls with what follows, or with no bytes where the

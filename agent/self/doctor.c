@@ -26,6 +26,7 @@ struct check {
 	const char *cost; /* what its lack means */
 	const char *grant; /* if permission is what lacks */
 	const char *absent; /* if the thing itself lacks */
+	const char *unreadable; /* if permission on a file lacks; NULL: grant says it */
 };
 
 /* One object: doctor tells the same remedy once. */
@@ -41,15 +42,23 @@ static const struct check checks[FEATURE_MAX] = {
 		"use a kernel with CONFIG_DEBUG_INFO_BTF=y"},
 	[FEATURE_READ] = {"memory_reads", "BPF may read memory", "nothing can be traced",
 		"boot with lockdown=integrity or lockdown=none", ""},
+	[FEATURE_CALL] = {"call", "arguments of calls",
+		"the bytes of a call cannot be found: nothing can be traced", grant_bpf,
+		"use Linux 5.15 or later"},
 	[FEATURE_LIFE] = {"life", "socket and process events",
 		"connections and processes cannot be followed: nothing can be traced", grant_bpf,
 		"use Linux 5.10 or later"},
+	[FEATURE_FENTRY] = {"fentry", "hooks: fentry",
+		"other hooks are used, to which calls through io_uring are a hole", grant_bpf,
+		"Linux 5.15 and later have them on x86-64, 6.4 and later on arm64"},
 	[FEATURE_SOCK] = {"sock", "hooks: sock", "the dearer syscalls hooks are used", grant_bpf,
 		"Linux 6.3 and later have them"},
-	[FEATURE_SYSCALLS] = {"syscalls", "hooks: syscalls", "only the sock hooks can be used",
+	[FEATURE_SYSCALLS] = {"syscalls", "hooks: syscalls",
+		"one set of hooks fewer to choose from",
 		"run as root, or grant CAP_SYS_ADMIN; or CAP_PERFMON with sysctl "
 		"kernel.perf_event_paranoid=2 and read access to tracefs",
-		"mount -t tracefs tracefs /sys/kernel/tracing (Kubernetes: a hostPath volume)"},
+		"mount -t tracefs tracefs /sys/kernel/tracing (Kubernetes: a hostPath volume)",
+		"run as root, or grant CAP_DAC_READ_SEARCH, or make tracefs readable"},
 	[FEATURE_RINGBUF] = {"ringbuf", "transport: ringbuf", "the dearer perf buffers are used",
 		grant_bpf, "Linux 5.8 and later have it"},
 	[FEATURE_PERFBUF] = {"perfbuf", "transport: perf", "only the ring buffer can be used",
@@ -59,8 +68,8 @@ static const struct check checks[FEATURE_MAX] = {
 	[FEATURE_PROCESSES] = {"processes", "other users' processes",
 		"their executables and listening ports are unknown: rules miss them, "
 		"services have no names",
-		"run as root, or grant CAP_SYS_PTRACE (Kubernetes: "
-		"securityContext.capabilities.add [SYS_PTRACE])",
+		"run as root, or grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (Kubernetes: "
+		"securityContext.capabilities.add [SYS_PTRACE, DAC_READ_SEARCH])",
 		"mount /proc"},
 	[FEATURE_PIDNS] = {"pid_namespace", "the host's pid namespace",
 		"processes cannot be found in /proc: nothing can be traced", "mount /proc",
@@ -74,7 +83,7 @@ struct diagnosis {
 	enum state state[FEATURE_MAX];
 	bool can;
 	enum hooks wanted, hooks;
-	enum transport transport;
+	enum transport wanted_transport, transport;
 	char hooks_why[FEATURES_WHY_BYTES];
 	char transport_why[FEATURES_WHY_BYTES];
 	int status;
@@ -85,56 +94,73 @@ static bool is_denied(const struct feature_state *state)
 	return state->error == EPERM || state->error == EACCES;
 }
 
-/* Two ways to the same end: one is enough. */
-static enum feature other_way(enum feature feature)
+/* Denied, although the capabilities are there. */
+static bool is_barred(const struct features *f, enum feature feature)
 {
-	switch (feature) {
-	case FEATURE_SOCK:
-		return FEATURE_SYSCALLS;
-	case FEATURE_SYSCALLS:
-		return FEATURE_SOCK;
-	case FEATURE_RINGBUF:
-		return FEATURE_PERFBUF;
-	case FEATURE_PERFBUF:
-		return FEATURE_RINGBUF;
-	default:
-		return FEATURE_MAX;
-	}
+	return feature == FEATURE_FENTRY && is_denied(&f->v[feature]) &&
+	       features_has_cap(f, CAP_BPF) && features_has_cap(f, CAP_PERFMON);
+}
+
+static bool is_hooks(enum feature feature)
+{
+	return feature == FEATURE_FENTRY || feature == FEATURE_SOCK || feature == FEATURE_SYSCALLS;
+}
+
+/* Several ways to the same end: one is enough. */
+static bool other_way(const struct features *f, enum feature feature)
+{
+	if (feature == FEATURE_RINGBUF)
+		return f->v[FEATURE_PERFBUF].ok;
+	if (feature == FEATURE_PERFBUF)
+		return f->v[FEATURE_RINGBUF].ok;
+	return is_hooks(feature) &&
+	       (f->v[FEATURE_FENTRY].ok || f->v[FEATURE_SOCK].ok || f->v[FEATURE_SYSCALLS].ok);
 }
 
 static bool is_asked_for(const struct diagnosis *d, enum feature feature)
 {
-	return (feature == FEATURE_SOCK && d->wanted == HOOKS_SOCK) ||
-	       (feature == FEATURE_SYSCALLS && d->wanted == HOOKS_SYSCALLS);
+	return (feature == FEATURE_FENTRY && d->wanted == HOOKS_FENTRY) ||
+	       (feature == FEATURE_SOCK && d->wanted == HOOKS_SOCK) ||
+	       (feature == FEATURE_SYSCALLS && d->wanted == HOOKS_SYSCALLS) ||
+	       (feature == FEATURE_PERFBUF && d->wanted_transport == TRANSPORT_PERF);
+}
+
+/* Hooks that would not be used if they were there. */
+static bool is_needless(const struct diagnosis *d, enum feature feature)
+{
+	return feature == FEATURE_SOCK && d->features->v[FEATURE_FENTRY].ok;
 }
 
 /* How grave it is that a feature is missing, given what is used instead. */
 static enum state judge(const struct diagnosis *d, enum feature feature)
 {
 	const struct feature_state *state = &d->features->v[feature];
-	enum feature other = other_way(feature);
 
 	if (state->ok)
 		return STATE_OK;
 	if (feature == FEATURE_PROCESSES || feature == FEATURE_CGROUP2)
 		return STATE_LIMIT;
-	if (other == FEATURE_MAX || !d->features->v[other].ok || is_asked_for(d, feature))
+	if (!other_way(d->features, feature) || is_asked_for(d, feature))
 		return STATE_MISSING;
-	/* A cheaper way that could be granted is a limit; an older kernel is as it is. */
-	return feature == FEATURE_SOCK && is_denied(state) ? STATE_LIMIT : STATE_NOTE;
+	/* A cheaper way that could be granted is a limit; a kernel is as it is. */
+	return (feature == FEATURE_FENTRY || feature == FEATURE_SOCK) && is_denied(state) &&
+			       !is_barred(d->features, feature) && !is_needless(d, feature)
+		       ? STATE_LIMIT
+		       : STATE_NOTE;
 }
 
 /* What the lack means, given what is there instead. */
 static const char *cost_of(const struct diagnosis *d, enum feature feature)
 {
-	enum feature other = other_way(feature);
-
-	if (other == FEATURE_MAX || d->features->v[other].ok)
-		return is_asked_for(d, feature) ? "capture.hooks asks for these"
-						: checks[feature].cost;
-	return feature == FEATURE_SOCK || feature == FEATURE_SYSCALLS
-		       ? "one of the two sets of hooks is needed"
-		       : "one of the two transports is needed";
+	if (is_asked_for(d, feature))
+		return "the configuration asks for these";
+	if (is_needless(d, feature))
+		return "nothing: the cheaper fentry hooks are used";
+	if (feature < FEATURE_FENTRY || feature > FEATURE_PERFBUF ||
+		other_way(d->features, feature))
+		return checks[feature].cost;
+	return is_hooks(feature) ? "one of the sets of hooks is needed"
+				 : "one of the two transports is needed";
 }
 
 static void diagnose(struct diagnosis *d, const struct features *features, enum hooks hooks,
@@ -145,6 +171,7 @@ static void diagnose(struct diagnosis *d, const struct features *features, enum 
 
 	d->features = features;
 	d->wanted = hooks;
+	d->wanted_transport = transport;
 	d->can = r == 0 && s == 0 && features->v[FEATURE_PIDNS].ok;
 	d->status = d->can ? DOCTOR_GOOD : DOCTOR_CANNOT;
 	for (int i = 0; i < FEATURE_MAX; i++) {
@@ -154,9 +181,16 @@ static void diagnose(struct diagnosis *d, const struct features *features, enum 
 	}
 }
 
-static const char *remedy(const struct feature_state *state, const struct check *check)
+static const char *remedy(const struct diagnosis *d, enum feature feature)
 {
-	return is_denied(state) ? check->grant : check->absent;
+	const struct feature_state *state = &d->features->v[feature];
+	const struct check *check = &checks[feature];
+
+	if (is_barred(d->features, feature))
+		return "nothing: this kernel refuses them whatever the capabilities";
+	if (!is_denied(state))
+		return check->absent;
+	return check->unreadable && state->detail[0] == '/' ? check->unreadable : check->grant;
 }
 
 static const struct {
@@ -167,6 +201,7 @@ static const struct {
 	{CAP_PERFMON, "CAP_PERFMON"},
 	{CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
 	{CAP_SYS_PTRACE, "CAP_SYS_PTRACE"},
+	{CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"},
 	{CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE"},
 	{CAP_NET_ADMIN, "CAP_NET_ADMIN"},
 };
@@ -228,11 +263,11 @@ static void print_check(
 	if (d->state[feature] == STATE_OK)
 		return;
 	print_note("means:", cost_of(d, feature), out);
-	if (*told == remedy(state, check))
+	if (*told == remedy(d, feature))
 		print_note("to do:", "as above", out);
 	else
-		print_note("to do:", remedy(state, check), out);
-	*told = remedy(state, check);
+		print_note("to do:", remedy(d, feature), out);
+	*told = remedy(d, feature);
 }
 
 static int print_text(const struct diagnosis *d, FILE *out)
@@ -243,9 +278,12 @@ static int print_text(const struct diagnosis *d, FILE *out)
 	fprintf(out, "weft %s on Linux %s %s, as uid %u\n", WEFT_VERSION, f->release, f->arch,
 		f->uid);
 	print_caps(f, out);
-	fprintf(out, "kernel   perf_event_paranoid=%d unprivileged_bpf_disabled=%d lockdown=%s\n\n",
+	fprintf(out,
+		"kernel   perf_event_paranoid=%d unprivileged_bpf_disabled=%d lockdown=%s "
+		"preemption=%s\n\n",
 		f->perf_paranoid, f->unprivileged_bpf_disabled,
-		f->lockdown[0] ? f->lockdown : "unknown");
+		f->lockdown[0] ? f->lockdown : "unknown",
+		f->preemption[0] ? f->preemption : "unknown");
 	for (int i = 0; i < FEATURE_MAX; i++)
 		print_check(d, (enum feature)i, &told, out);
 	fprintf(out, "\n");
@@ -265,7 +303,6 @@ static int print_text(const struct diagnosis *d, FILE *out)
 static json_t *json_check(const struct diagnosis *d, enum feature feature)
 {
 	const struct feature_state *state = &d->features->v[feature];
-	const struct check *check = &checks[feature];
 	json_t *object = json_pack("{s:s, s:s, s:s}", "name", checks[feature].name, "state",
 		d->state[feature] == STATE_MISSING ? "missing" : state_names[d->state[feature]],
 		"detail", state->detail);
@@ -275,7 +312,7 @@ static json_t *json_check(const struct diagnosis *d, enum feature feature)
 	json_object_set_new(
 		object, "error", json_string(state->error ? strerror(state->error) : ""));
 	json_object_set_new(object, "means", json_string(cost_of(d, feature)));
-	json_object_set_new(object, "to_do", json_string(remedy(state, check)));
+	json_object_set_new(object, "to_do", json_string(remedy(d, feature)));
 	return object;
 }
 
@@ -289,12 +326,12 @@ static int print_json(const struct diagnosis *d, FILE *out)
 	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
 		json_object_set_new(
 			granted, caps[i].name, json_boolean(features_has_cap(f, caps[i].number)));
-	root = json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:i}", "version",
-		WEFT_VERSION, "kernel", f->release, "arch", f->arch, "uid", (int)f->uid,
+	root = json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:i}",
+		"version", WEFT_VERSION, "kernel", f->release, "arch", f->arch, "uid", (int)f->uid,
 		"capabilities", granted, "checks", list, "hooks",
 		d->can ? hooks_name(d->hooks) : "", "hooks_reason", d->hooks_why, "transport",
-		d->can ? transport_name(d->transport) : "", "verdict", verdict_name(d->status),
-		"next", next_step(d), "exit", d->status);
+		d->can ? transport_name(d->transport) : "", "transport_reason", d->transport_why,
+		"verdict", verdict_name(d->status), "next", next_step(d), "exit", d->status);
 	if (!root || json_dumpf(root, out, JSON_INDENT(2)) < 0)
 		fprintf(stderr, "weft: out of memory\n");
 	fprintf(out, "\n");

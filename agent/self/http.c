@@ -11,13 +11,17 @@
 #include <microhttpd.h>
 #include <netinet/in.h>
 
-#define CONNECTIONS_MAX   16
+#define CONNECTIONS_MAX   64
+#define CONNECTIONS_OPEN  48 /* the rest are being closed */
 #define TIMEOUT_SECONDS   10
 #define CONNECTION_MEMORY (16 * 1024)
 
 struct http {
 	struct snapshot_source source;
 	struct MHD_Daemon *daemon;
+	int listener; /* the daemon's to close */
+	struct MHD_Connection *open[CONNECTIONS_OPEN]; /* by age */
+	unsigned open_count;
 };
 
 int http_parse_listen(const char *text, struct sockaddr_storage *ret_addr, socklen_t *ret_len)
@@ -167,31 +171,91 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
 	return answer_text(connection, MHD_HTTP_NOT_FOUND, "/healthz\n/readyz\n/metrics\n");
 }
 
+/* Our own socket, since the library does not say why it could not make one. -errno, or the
+ * descriptor. */
+static int listen_at(const struct sockaddr_storage *addr, socklen_t len)
+{
+	_close_ int fd = socket(addr->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1, off = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+		return -errno;
+	if (addr->ss_family == AF_INET6 &&
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0)
+		return -errno;
+	if (bind(fd, (const struct sockaddr *)addr, len) < 0 || listen(fd, CONNECTIONS_MAX) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+static void forget(struct http *http, unsigned i)
+{
+	http->open_count--;
+	memmove(&http->open[i], &http->open[i + 1], (http->open_count - i) * sizeof(http->open[0]));
+}
+
+/* When all places are taken the one that came first goes, which has not asked in all that time:
+ * else a few silent connections would keep a probe waiting until they time out. */
+static void make_room(struct http *http)
+{
+	const union MHD_ConnectionInfo *info;
+
+	if (http->open_count < CONNECTIONS_OPEN)
+		return;
+	info = MHD_get_connection_info(http->open[0], MHD_CONNECTION_INFO_CONNECTION_FD);
+	if (info)
+		shutdown(info->connect_fd, SHUT_RDWR); /* libmicrohttpd then closes it */
+	forget(http, 0);
+}
+
+/* Called by the daemon's own thread. */
+static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
+	enum MHD_ConnectionNotificationCode what)
+{
+	struct http *http = cls;
+
+	(void)context;
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		make_room(http);
+		http->open[http->open_count++] = connection;
+		return;
+	}
+	for (unsigned i = 0; i < http->open_count; i++)
+		if (http->open[i] == connection) {
+			forget(http, i);
+			return;
+		}
+}
+
 int http_new(const char *listen, const struct snapshot_source *source, struct http **ret_http)
 {
 	struct sockaddr_storage addr;
 	struct http *http;
 	socklen_t len;
-	unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD;
-	int r = http_parse_listen(listen, &addr, &len);
+	int fd, r = http_parse_listen(listen, &addr, &len);
 
 	if (r < 0)
 		return r;
-	if (addr.ss_family == AF_INET6)
-		flags |= MHD_USE_DUAL_STACK;
+	fd = listen_at(&addr, len);
+	if (fd < 0)
+		return fd;
 	http = calloc(1, sizeof(*http));
-	if (!http)
+	if (!http) {
+		close(fd);
 		return -ENOMEM;
+	}
 	http->source = *source;
-	errno = 0;
-	http->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, http, MHD_OPTION_SOCK_ADDR,
-		(struct sockaddr *)&addr, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+	http->listener = fd;
+	http->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, handle,
+		http, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)CONNECTIONS_MAX, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_SECONDS,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
-	if (!http->daemon) {
-		r = errno ? -errno : -EADDRINUSE;
+	if (!http->daemon) { /* which has closed the socket, or not: we end now */
 		free(http);
-		return r;
+		return -ENOMEM;
 	}
 	*ret_http = http;
 	return 0;
@@ -199,10 +263,15 @@ int http_new(const char *listen, const struct snapshot_source *source, struct ht
 
 uint16_t http_port(const struct http *http)
 {
-	const union MHD_DaemonInfo *info =
-		MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_BIND_PORT);
+	struct sockaddr_storage addr = {0};
+	socklen_t len = sizeof(addr);
+	in_port_t port = 0;
 
-	return info ? info->port : 0;
+	if (getsockname(http->listener, (struct sockaddr *)&addr, &len) < 0)
+		return 0;
+	/* the port has the same place in both families */
+	memcpy(&port, (const char *)&addr + offsetof(struct sockaddr_in, sin_port), sizeof(port));
+	return ntohs(port);
 }
 
 void http_free(struct http *http)

@@ -44,7 +44,10 @@ struct snapshot_source {
 
 static inline const char *hooks_name(enum hooks hooks)
 {
-	return hooks == HOOKS_SOCK ? "sock" : hooks == HOOKS_SYSCALLS ? "syscalls" : "auto";
+	return hooks == HOOKS_FENTRY     ? "fentry"
+	       : hooks == HOOKS_SOCK     ? "sock"
+	       : hooks == HOOKS_SYSCALLS ? "syscalls"
+					 : "auto";
 }
 
 static inline const char *transport_name(enum transport transport)

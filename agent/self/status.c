@@ -33,6 +33,7 @@ static const struct {
 	{"processes_evicted", false, COUNT_PROCS_EVICTED},
 	{"requests_hole", false, COUNT_UNPAIRED_HOLE},
 	{"requests_evicted", false, COUNT_UNPAIRED_EVICTED},
+	{"requests_unsure", false, COUNT_UNPAIRED_UNSURE},
 	{"requests_full", false, COUNT_REQUESTS_FULL},
 	{"spans_hold_full", false, COUNT_SPANS_HELD_DROPPED},
 };

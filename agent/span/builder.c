@@ -417,7 +417,7 @@ static void build_server(struct build *b, unsigned *notes)
 	target_parse(ex->http.target, slice_eq(method, SLICE("CONNECT")), &target);
 	scheme = target_scheme(&target);
 	server = call_authority(&ex->http, &target);
-	if (target.form == TARGET_ORIGIN || target.form == TARGET_ABSOLUTE)
+	if (target.path.len && (target.form == TARGET_ORIGIN || target.form == TARGET_ABSOLUTE))
 		route = find_route(b, target.path, notes);
 	b->span->kind = SPAN_SERVER;
 	name_server(b, method.len ? method : SLICE("HTTP"), route);
@@ -426,8 +426,9 @@ static void build_server(struct build *b, unsigned *notes)
 	add_outcome(b);
 	if (route.len)
 		add_own(b, SLICE("http.route"), route);
-	add_str(b, SLICE("url.path"),
-		redact_path(b->text, target.path, &b->builder->options.redact_query));
+	if (ex->http.target.len) /* else it never came to be whole */
+		add_str(b, SLICE("url.path"),
+			redact_path(b->text, target.path, &b->builder->options.redact_query));
 	add_str(b, SLICE("url.scheme"), scheme);
 	if (target.query.len && b->builder->options.query)
 		add_str(b, SLICE("url.query"),
@@ -551,7 +552,7 @@ static void set_times(struct span *span, const struct exchange *ex, uint64_t uni
 }
 
 unsigned span_build(struct span_builder *builder, const struct exchange *ex,
-	uint64_t unix_offset_ns, struct span *ret_span)
+	uint64_t unix_offset_ns, unsigned shed_percent, struct span *ret_span)
 {
 	struct build b = {
 		.builder = builder,
@@ -573,6 +574,8 @@ unsigned span_build(struct span_builder *builder, const struct exchange *ex,
 		build_server(&b, &notes);
 	else
 		build_client(&b);
+	if (shed_percent)
+		add_int(&b, SLICE("weft.shed_percent"), shed_percent);
 	add_headers(&b, false);
 	add_headers(&b, true);
 	if (b.cut || builder->text.cut)

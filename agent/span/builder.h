@@ -47,6 +47,7 @@ enum span_note {
 /* Fills *ret_span but for its ids, flags, link and resource, which are zero. Its slices point into
  * the exchange and the builder: good until either changes. Packed it takes at most SPAN_PACK_MAX,
  * with room for a trace state of 512 bytes. Returns a set of enum span_note. unix_offset_ns: see
- * clock_unix_offset(). */
+ * clock_unix_offset(). shed_percent: of the connections that are left out; if not 0, the span says
+ * so (weft.shed_percent). */
 unsigned span_build(struct span_builder *builder, const struct exchange *ex,
-	uint64_t unix_offset_ns, struct span *ret_span);
+	uint64_t unix_offset_ns, unsigned shed_percent, struct span *ret_span);

@@ -113,6 +113,8 @@ bool forward_matches(const struct trace_node *in, const struct trace_node *out)
 {
 	struct slice a = in->ex->http.target, b = out->ex->http.target;
 
+	if (!a.len || !b.len) /* of a head that never came to be whole */
+		return false;
 	if (in->head != out->head || !slice_eq(in->ex->http.method, out->ex->http.method))
 		return false;
 	if (!slice_eq(a, b)) {

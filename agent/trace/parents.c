@@ -10,7 +10,39 @@
 #define FRESH_NS      (1 * NS_PER_SEC) /* age of a request up to which a call proves something */
 #define ALONE_NS      (10 * NS_PER_SEC) /* age up to which the only request is taken for a call's */
 #define PROOF_NS      (5 * NS_PER_SEC) /* longest wait for a proof */
+#define UNSEEN_NS     (10 * NS_PER_SEC) /* a request that was missed is answered by then */
 #define FORWARD_LOOKS 256 /* requests that are compared with a call, at most */
+
+void parents_unseen(struct parents *p, uint32_t pid, uint64_t time_ns)
+{
+	struct task *task = pid ? tasks_process(p->tasks, pid, 0) : NULL;
+
+	if (task)
+		task->unseen_ns = time_ns;
+	else
+		p->unseen_ns = time_ns;
+}
+
+static uint64_t unseen_ns(const struct parents *p, const struct task *task)
+{
+	return task->unseen_ns > p->unseen_ns ? task->unseen_ns : p->unseen_ns;
+}
+
+/* Whether every request that can be open in the process now was seen; and, beyond that, everything
+ * that can make it call. */
+static bool saw_requests(const struct parents *p, const struct task *task, uint64_t now_ns)
+{
+	uint64_t missed_ns = unseen_ns(p, task);
+
+	if (p->partial_ns > missed_ns)
+		missed_ns = p->partial_ns;
+	return !task->opaque && (!missed_ns || now_ns > missed_ns + UNSEEN_NS);
+}
+
+static bool saw_all(const struct parents *p, const struct task *task, uint64_t now_ns)
+{
+	return !task->tunnels && saw_requests(p, task, now_ns);
+}
 
 void parents_server(struct parents *p, const struct exchange *ex, struct trace_node *n)
 {
@@ -24,7 +56,9 @@ void parents_server(struct parents *p, const struct exchange *ex, struct trace_n
 	serving = &task->serving[n->polled];
 	if (!serving->tid)
 		serving->tid = n->tid;
-	serving->pool |= serving->tid != n->tid;
+	serving->pool |= n->tid && serving->tid != n->tid;
+	/* a ring's worker received it: the thread that asked is free for others meanwhile */
+	serving->multiplexing |= !n->tid;
 	if (earlier && earlier->open) {
 		thread->multiplexing = true;
 		serving->multiplexing |= n->nonblocking;
@@ -110,12 +144,14 @@ static struct trace_node *by_forward(struct parents *p, const struct exchange *e
 }
 
 /* The request that the thread works for: it received it, and has not answered it yet. */
-static struct trace_node *by_thread(struct parents *p, const struct trace_node *call)
+static struct trace_node *by_thread(
+	struct parents *p, const struct task *task, const struct trace_node *call)
 {
 	const struct thread *thread = tasks_thread(p->tasks, call->pid, call->tid);
 	struct trace_node *current = node_deref(p->pool, thread->current);
 	bool its = !thread->multiplexing && current && current->open && current->pid == call->pid;
 
+	its = its && current->start_ns > unseen_ns(p, task);
 	return its && !is_other_end(current, call->ex) ? current : NULL;
 }
 
@@ -184,11 +220,12 @@ static bool by_header(struct parents *p, const struct exchange *ex, struct trace
 		/* several requests of one trace at once: told apart by the thread, by what was
 		 * passed on, or not at all */
 		const struct task *task = tasks_find(p->tasks, ex->pid);
-		const struct trace_node *thread = by_thread(p, n);
+		const struct trace_node *thread = task ? by_thread(p, task, n) : NULL;
 
-		if (thread && task && thread_proven(task, thread, n))
+		if (thread && thread_proven(task, thread, n))
 			return false;
-		parent = by_forward(p, ex, n, &several);
+		parent = task && saw_requests(p, task, n->start_ns) ? by_forward(p, ex, n, &several)
+								    : NULL;
 		if (parent && memcmp(parent->trace_id, header.trace_id, TRACE_ID_LEN) != 0)
 			parent = NULL;
 		several = true;
@@ -249,16 +286,19 @@ void parents_client(
 	if (by_header(p, ex, n) || !task)
 		return;
 	if (!task->open_count) {
-		task_mark(task, n->signature, SIGNATURE_BROKEN);
+		if (saw_requests(p, task, n->start_ns))
+			task_mark(task, n->signature, SIGNATURE_BROKEN);
 		return;
 	}
-	thread = by_thread(p, n);
+	thread = by_thread(p, task, n);
 	if (thread && thread_proven(task, thread, n)) {
 		if (adopt(p, n, thread))
 			link_own(p, n, thread);
 		return;
 	}
-	if (ex->kind == EXCHANGE_HTTP)
+	if (!saw_requests(p, task, n->start_ns))
+		count(p->counters, COUNT_LINK_UNSEEN);
+	else if (ex->kind == EXCHANGE_HTTP)
 		forward = by_forward(p, ex, n, &several);
 	if (forward) {
 		if (adopt(p, n, forward))
@@ -269,7 +309,7 @@ void parents_client(
 		count(p->counters, COUNT_LINK_AMBIGUOUS);
 		return;
 	}
-	n->alone = task->open_count == 1;
+	n->alone = task->open_count == 1 && saw_all(p, task, n->start_ns);
 	/* a thread that waits for its answers, yet received no request, works for itself */
 	parent = thread ? thread : n->alone && n->polled ? task->open : NULL;
 	if (!parent || is_other_end(parent, ex) || n->start_ns > parent->start_ns + ALONE_NS)

@@ -14,6 +14,7 @@ struct tasks {
 	uint32_t *free_tasks, free_count; /* of processes that ended */
 	struct task *v;
 	struct thread *threads;
+	struct thread nobody;
 	uint32_t max_tasks, used_tasks, task_hand;
 	uint32_t max_threads, used_threads, thread_hand;
 	uint64_t start_ns;
@@ -67,6 +68,11 @@ struct task *tasks_find(struct tasks *t, uint32_t pid)
 	return i == TABLE_NONE ? NULL : &t->v[i];
 }
 
+static bool is_busy(const struct task *task)
+{
+	return task->open_count || task->opaque || task->tunnels;
+}
+
 struct task *tasks_process(struct tasks *t, uint32_t pid, uint64_t born_ns)
 {
 	struct task *task = tasks_find(t, pid);
@@ -84,8 +90,8 @@ struct task *tasks_process(struct tasks *t, uint32_t pid, uint64_t born_ns)
 		do {
 			i = t->task_hand;
 			t->task_hand = (t->task_hand + 1) % t->max_tasks;
-		} while (t->v[i].open_count && ++tries < t->max_tasks);
-		if (t->v[i].open_count)
+		} while (is_busy(&t->v[i]) && ++tries < t->max_tasks);
+		if (is_busy(&t->v[i]))
 			return NULL;
 		table_remove(&t->by_pid, t->v[i].pid);
 	}
@@ -148,9 +154,14 @@ static uint32_t quiet_thread(struct tasks *t)
 
 struct thread *tasks_thread(struct tasks *t, uint32_t pid, uint32_t tid)
 {
-	uint32_t i = table_find(&t->by_tid, tid);
+	uint32_t i;
 	struct thread *thread;
 
+	if (!tid) { /* of whom nothing is remembered */
+		t->nobody = (struct thread){.pid = pid};
+		return &t->nobody;
+	}
+	i = table_find(&t->by_tid, tid);
 	if (i == TABLE_NONE) {
 		if (t->used_threads < t->max_threads) {
 			i = t->used_threads++;

@@ -38,6 +38,9 @@ struct task {
 	uint8_t signature_count, signature_hand;
 	uint32_t open_count;
 	struct trace_node *open; /* newest first */
+	uint32_t opaque, tunnels; /* connections that it serves and that may hide requests, or
+				     reasons for calls */
+	uint64_t unseen_ns; /* when something to it was last missed */
 	uint64_t idle_since_ns; /* when its last open request ended; at first: since when it could
 				   have had one */
 	struct {
@@ -66,7 +69,8 @@ void tasks_free(struct tasks *tasks);
 struct task *tasks_process(struct tasks *tasks, uint32_t pid, uint64_t born_ns);
 struct task *tasks_find(struct tasks *tasks, uint32_t pid);
 void tasks_exit(struct tasks *tasks, uint32_t pid);
-/* Made if need be; never NULL: one that has been quiet makes room. */
+/* Made if need be; never NULL: one that has been quiet makes room. Number 0 is no thread (an
+ * io_uring's worker): one of which nothing is known, each time. */
 struct thread *tasks_thread(struct tasks *tasks, uint32_t pid, uint32_t tid);
 
 /* An open request can be found by its head; by its trace, too, once that is fixed by a header. */

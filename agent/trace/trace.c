@@ -98,6 +98,30 @@ void trace_exit(struct trace *t, uint32_t pid)
 	tasks_exit(t->parents.tasks, pid);
 }
 
+void trace_unseen(struct trace *t, uint32_t pid, uint64_t time_ns)
+{
+	parents_unseen(&t->parents, pid, time_ns);
+}
+
+void trace_partial(struct trace *t, uint64_t time_ns)
+{
+	t->parents.partial_ns = time_ns;
+}
+
+void trace_opaque(struct trace *t, uint32_t pid, bool tunnel, bool on)
+{
+	struct task *task = tasks_process(t->parents.tasks, pid, 0);
+	uint32_t *n;
+
+	if (!task)
+		return;
+	n = tunnel ? &task->tunnels : &task->opaque;
+	if (on)
+		++*n;
+	else if (*n)
+		--*n;
+}
+
 uint64_t trace_moved(struct trace *t, uint32_t pid, uint32_t tid, uint64_t time_ns, uint32_t age_ns)
 {
 	struct thread *thread = tasks_thread(t->parents.tasks, pid, tid);
@@ -220,8 +244,10 @@ void trace_asked(struct trace *t, struct exchange *ex, const struct field *field
 		node = node_take(t->parents.pool);
 	}
 	ex->node = node;
-	if (!node)
+	if (!node) {
+		trace_unseen(t, ex->pid, t->now_ns);
 		return; /* its span is counted as dropped */
+	}
 	node->ex = ex;
 	node->role = ex->role;
 	node->pid = ex->pid;

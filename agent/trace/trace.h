@@ -42,6 +42,15 @@ void trace_exit(struct trace *trace, uint32_t pid);
 uint64_t trace_moved(
 	struct trace *trace, uint32_t pid, uint32_t tid, uint64_t time_ns, uint32_t age_ns);
 
+/* Something was not seen that may have been a request to this process, or, pid 0, to any; see
+ * parents.h. */
+void trace_unseen(struct trace *trace, uint32_t pid, uint64_t time_ns);
+/* Connections are left out: any process may have requests that are not seen. */
+void trace_partial(struct trace *trace, uint64_t time_ns);
+/* A connection that this process serves carries what is not understood (from now on, or no longer):
+ * other requests, maybe, or, in a tunnel, at least reasons for calls. */
+void trace_opaque(struct trace *trace, uint32_t pid, bool tunnel, bool on);
+
 /* A thread called connect(). The answer goes into the exchange (connect_evidence). */
 uint64_t trace_connecting(struct trace *trace, uint32_t pid, uint32_t tid, uint64_t time_ns);
 /* It succeeded: requests from this address and port will be seen at their client's end. */

@@ -22,9 +22,16 @@ enum weft_want {
 	WEFT_WANT_COUNTS = 1, /* no bytes, but still a record a call */
 	WEFT_WANT_NOTHING = 2, /* no records but the close */
 	WEFT_WANT_AGAIN = 3, /* the agent forgot it: heads, after a new announcement */
+	/* Heads; but in this direction a body goes on up to the sequence number `until`: calls that
+	 * end before it are counted, without a record. In the order of enum weft_direction. */
+	WEFT_WANT_UNTIL_RECV = 4,
+	WEFT_WANT_UNTIL_SEND = 5,
+	WEFT_WANT_AGAIN_FRESH = 6, /* as AGAIN; no message was under way when it was forgotten */
 };
+
+#define WEFT_UNTIL_AHEAD (1u << 30) /* most bytes from here to `until` */
 
 struct weft_want_slot {
 	uint64_t tag; /* connection number */
-	uint64_t want; /* enum weft_want */
+	uint64_t what; /* enum weft_want, `until` << 32: one word, so that it is read whole */
 };

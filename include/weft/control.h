@@ -12,9 +12,17 @@ enum weft_sleep {
 
 struct weft_control {
 	uint64_t next_conn; /* numbers given to connections so far; counted up by the programs */
+	uint64_t conns; /* connections whose state lies in their sockets; counted by the programs */
+	uint64_t lost; /* records lost so far; counted up by the programs, so that a record that
+			  came after a loss finds it counted */
 	uint32_t
 		sleep; /* enum weft_sleep; set by the agent, cleared by the program that wakes it */
+	uint32_t shed; /* connections whose key is below are left out: the share of them that is,
+			  times 2^32 */
 	uint32_t local_clients; /* processes that connect to this very host are to be decided on */
+	uint64_t
+		ends_kept; /* records put beside the full ring so far; counted up by the programs */
+	uint64_t ends_taken; /* of those: handled; set by the agent */
 };
 
 /* Values of the map of processes. */

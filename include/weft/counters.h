@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 OR BSD-2-Clause */
 /*
  * What the BPF programs count, one slot each in a per-CPU array. The books:
- *   seen = filtered + unwanted + emitted + lost_full + lost_map
+ *   seen = filtered + unwanted + coalesced + shed + emitted + lost_full + lost_map
  */
 #pragma once
 
@@ -10,10 +10,13 @@
 	X(SEEN, "seen", "socket calls that moved bytes, before any filter")                        \
 	X(FILTERED, "filtered", "of processes or connections that are not traced")                 \
 	X(UNWANTED, "unwanted", "of connections whose bytes are not understood")                   \
+	X(COALESCED, "coalesced", "inside a body: the call that ends it tells of them")            \
+	X(SHED, "shed", "of connections left out to stay within the budget")                       \
 	X(EMITTED, "emitted", "records of socket calls handed to the agent")                       \
 	X(LOST_FULL, "lost_full", "records lost: the ring buffer was full")                        \
 	X(LOST_MAP, "lost_map", "calls lost: the connection table was full")                       \
 	X(LIFE_EMITTED, "life_emitted", "records about sockets and processes handed to the agent") \
+	X(LIFE_KEPT, "life_kept", "of those: ends that waited beside the full ring buffer")        \
 	X(LIFE_LOST, "life_lost", "records about sockets and processes lost: ring buffer full")    \
 	X(NO_COPY_FILE, "no_copy_file", "calls whose bytes came from a file or a pipe")            \
 	X(NO_COPY_COMPAT, "no_copy_compat", "calls of 32-bit processes")                           \

@@ -47,8 +47,11 @@ enum {
 				  not block */
 	WEFT_NONBLOCKING = 1u << 4, /* DATA with bytes: the socket is O_NONBLOCK */
 	WEFT_CONNECTED = 1u << 5, /* OPEN: this end called connect(): it is the client */
+	WEFT_FRESH = 1u << 5, /* DATA: nothing was sent or received on the socket before */
+	WEFT_QUIET = 1u << 6, /* DATA: nothing was under way before, if this asks and not answers */
 	WEFT_LOCAL_CLIENT = 1u << 7, /* PROC: it connects to this very host */
 	WEFT_NEVER_UP = 1u << 6, /* CLOSE: the connect failed or was given up */
+	WEFT_SHED = 1u << 4, /* CLOSE: it goes on, but is left out to stay within the budget */
 };
 
 /* Why a call's bytes were not copied (a counted hole). */
@@ -72,7 +75,7 @@ struct weft_record {
 	uint8_t flags;
 	uint16_t size; /* of the whole record, this header included */
 	uint32_t pid; /* the process (thread group) in the initial pid namespace */
-	uint32_t tid;
+	uint32_t tid; /* 0: an io_uring's worker, which says nothing of who asked for the call */
 	uint32_t cpu;
 };
 

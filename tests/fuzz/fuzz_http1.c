@@ -32,6 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t now = 1000;
 	size_t at = 1;
 
+	if (size && data[0] & 2)
+		http1.join(rig->state);
 	while (at + 2 <= size) {
 		uint8_t op = data[at], arg = data[at + 1];
 		enum side side = op & 1 ? SIDE_REPLY : SIDE_REQUEST;

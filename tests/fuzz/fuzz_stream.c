@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		model_push(&s, &io, &m, from, len, data[0] & 8 ? STREAM_OFF_TAIL : 0, caught, now);
 	}
 	stream_fin(&s, (uint32_t)(m.base + at), &io);
-	stream_settle(&s, &io);
+	stream_settle(&s, now, &io);
 	if (s.mute || m.ended != 1 || s.pos < m.base + at)
 		abort();
 	if (io.tally.fed_bytes + io.tally.hole_bytes + io.tally.skipped_bytes > s.pos - m.base)

@@ -3,6 +3,7 @@
  */
 #pragma once
 #include "conn/stream.h"
+#include "conn/turns.h"
 #include "core/counters.h"
 #include "proto/exchange.h"
 #include "proto/http1.h"
@@ -33,11 +34,14 @@ struct rig_side {
 	enum side side;
 	struct stream stream;
 	uint32_t seq;
+	int32_t late; /* bytes of the other side that were moved before, but come to be known later
+		       */
 };
 
 struct rig {
 	struct sink sink; /* first: ops get its address */
 	struct rig_side sides[2];
+	struct turns turns; /* requests as what is received */
 	struct stream_pool *pool;
 	struct exchange_pool *exchanges;
 	void *state;
@@ -45,7 +49,7 @@ struct rig {
 	uint64_t counts[COUNT_MAX];
 	unsigned open, asked, done_total;
 	bool full; /* open() has no room */
-	bool bad;
+	bool bad, unsure;
 	enum want want;
 	struct stream_tally tally;
 	struct exchange *live[RIG_EXCHANGES];
@@ -143,12 +147,29 @@ static inline void rig_done(struct sink *sink, struct exchange *ex)
 	exchange_give(rig->exchanges, ex);
 }
 
+static inline void rig_cancel(struct sink *sink, struct exchange *ex)
+{
+	struct rig *rig = (struct rig *)sink;
+	unsigned i = rig_find(rig, ex);
+
+	rig->counts[COUNT_UNPAIRED_UNSURE]++;
+	rig->live[i] = NULL;
+	rig->open--;
+	memset(ex->text, 0xee, sizeof(ex->text));
+	exchange_give(rig->exchanges, ex);
+}
+
+static inline void rig_unsure(struct sink *sink, bool on)
+{
+	((struct rig *)sink)->unsure = on;
+}
+
 static inline void rig_want(struct sink *sink, enum want want)
 {
 	struct rig *rig = (struct rig *)sink;
 
 	rig->want = want;
-	if (want == WANT_NOTHING)
+	if (want == WANT_NOTHING || want == WANT_TUNNEL)
 		for (int i = 0; i < 2; i++)
 			stream_mute(&rig->sides[i].stream, rig->pool);
 }
@@ -161,7 +182,13 @@ static inline void rig_count(struct sink *sink, unsigned counter, uint64_t n)
 static inline enum parse rig_feed(void *ctx, const struct feed *in, struct parsed *ret)
 {
 	struct rig_side *side = ctx;
-	enum parse parse = http1.feed(side->rig->state, &side->rig->sink, side->side, in, ret);
+	struct feed turned = *in;
+	enum parse parse;
+
+	turned.turn_start =
+		in->call_start &&
+		turns_taken(&side->rig->turns, (enum weft_direction)side->side, (uint32_t)in->pos);
+	parse = http1.feed(side->rig->state, &side->rig->sink, side->side, &turned, ret);
 
 	if (parse != PARSE_BAD && ret->used > in->bytes.len)
 		abort();
@@ -190,8 +217,8 @@ static inline void rig_eof(void *ctx, uint64_t time_ns)
 
 static inline struct rig *rig_new(enum role role)
 {
-	static const struct sink_ops ops = {
-		rig_open, rig_asked, rig_replied, rig_done, rig_want, rig_count};
+	static const struct sink_ops ops = {rig_open, rig_asked, rig_replied, rig_done, rig_want,
+		rig_cancel, rig_unsure, rig_count};
 	struct rig *rig = calloc(1, sizeof(*rig));
 
 	if (!rig || stream_pool_new(8, &rig->pool) < 0 ||
@@ -234,9 +261,11 @@ static inline void rig_call(struct rig *rig, enum side side, const void *caught,
 		.caught = slice_of(caught, n),
 		.time_ns = time_ns,
 		.tid = tid,
+		.other = rig->sides[!side].seq + (uint32_t)rig->sides[side].late,
 	};
 
 	rig->sides[side].seq += (uint32_t)len;
+	turns_note(&rig->turns, (enum weft_direction)side, seg.seq, seg.len, seg.other);
 	stream_push(&rig->sides[side].stream, &seg, &io);
 	rig_tally(rig, &io);
 }
@@ -265,7 +294,7 @@ static inline void rig_close(struct rig *rig, enum exchange_end how, int error, 
 	for (int i = 0; i < 2; i++) {
 		struct stream_io io = rig_io(rig, (enum side)i);
 
-		stream_settle(&rig->sides[i].stream, &io);
+		stream_settle(&rig->sides[i].stream, time_ns, &io);
 		rig_tally(rig, &io);
 	}
 	http1.close(rig->state, &rig->sink, how, error, time_ns);
@@ -273,7 +302,8 @@ static inline void rig_close(struct rig *rig, enum exchange_end how, int error, 
 		stream_release(&rig->sides[i].stream, rig->pool);
 	if (rig->open || exchange_pool_used(rig->exchanges) || stream_pool_used(rig->pool))
 		abort();
-	if (rig->counts[COUNT_REQUESTS] != rig->done_total + rig->counts[COUNT_REQUESTS_FULL] ||
+	if (rig->counts[COUNT_REQUESTS] != rig->done_total + rig->counts[COUNT_REQUESTS_FULL] +
+						   rig->counts[COUNT_UNPAIRED_UNSURE] ||
 		rig->asked != rig->done_total)
 		abort();
 }

@@ -97,7 +97,7 @@ Test(builder, server)
 
 	ex->http.user_agent = SLICE("curl/8");
 	ex->http.reply_body = 12;
-	cr_assert_eq(span_build(b, ex, OFFSET, &span), 0);
+	cr_assert_eq(span_build(b, ex, OFFSET, 0, &span), 0);
 	cr_assert(named(&span, "GET /orders/{id}"));
 	cr_assert_eq(span.kind, SPAN_SERVER);
 	cr_assert_eq(span.status, SPAN_UNSET);
@@ -129,7 +129,7 @@ Test(builder, client)
 	struct span span;
 
 	ex->http.request_body = 7;
-	cr_assert_eq(span_build(b, ex, OFFSET, &span), 0);
+	cr_assert_eq(span_build(b, ex, OFFSET, 0, &span), 0);
 	cr_assert(named(&span, "POST"));
 	cr_assert_eq(span.kind, SPAN_CLIENT);
 	has(&span, "http.request.method", "POST");
@@ -185,7 +185,7 @@ Test(builder, targets)
 		struct exchange *ex = call(CASES[i].role, CASES[i].method, CASES[i].target, 200);
 
 		ex->http.host = slice_str(CASES[i].host);
-		span_build(b, ex, OFFSET, &span);
+		span_build(b, ex, OFFSET, 0, &span);
 		cr_assert(named(&span, CASES[i].name), "%zu: %.*s", i, (int)span.name.len,
 			span.name.ptr);
 		has(&span, "url.path", CASES[i].path);
@@ -233,7 +233,7 @@ Test(builder, outcomes)
 
 		ex->end = CASES[i].end;
 		ex->http.reply_body = 5;
-		span_build(b, ex, OFFSET, &span);
+		span_build(b, ex, OFFSET, 0, &span);
 		cr_assert_eq(span.status, CASES[i].want, "%zu", i);
 		has(&span, "error.type", CASES[i].error);
 		has(&span, "weft.incomplete", CASES[i].incomplete);
@@ -260,7 +260,7 @@ Test(builder, failed_connect)
 
 	for (size_t i = 0; i < ARRAY_SIZE(CASES); i++) {
 		ex.end = CASES[i].end;
-		cr_assert_eq(span_build(b, &ex, OFFSET, &span), 0);
+		cr_assert_eq(span_build(b, &ex, OFFSET, 0, &span), 0);
 		cr_assert(named(&span, "connect"));
 		cr_assert_eq(span.kind, SPAN_CLIENT);
 		cr_assert_eq(span.status, SPAN_ERROR);
@@ -298,7 +298,7 @@ Test(builder, times)
 		ex->request_end_ns = CASES[i].request_end;
 		ex->reply_start_ns = CASES[i].reply_start;
 		ex->reply_end_ns = CASES[i].reply_end;
-		span_build(b, ex, OFFSET, &span);
+		span_build(b, ex, OFFSET, 0, &span);
 		cr_assert_eq(span.start_ns, OFFSET + 100);
 		cr_assert_eq(span.end_ns, OFFSET + CASES[i].want, "%zu", i);
 	}
@@ -310,14 +310,14 @@ Test(builder, methods)
 	struct span_builder *b = make();
 	struct span span;
 
-	span_build(b, call(ROLE_CLIENT, "PURGE", "/", 200), OFFSET, &span);
+	span_build(b, call(ROLE_CLIENT, "PURGE", "/", 200), OFFSET, 0, &span);
 	cr_assert(named(&span, "HTTP"));
 	has(&span, "http.request.method", "_OTHER");
 	has(&span, "http.request.method_original", "PURGE");
-	span_build(b, call(ROLE_SERVER, "get", "/a", 200), OFFSET, &span);
+	span_build(b, call(ROLE_SERVER, "get", "/a", 200), OFFSET, 0, &span);
 	cr_assert(named(&span, "HTTP /a"));
 	has(&span, "http.request.method_original", "get");
-	span_build(b, call(ROLE_SERVER, "QUERY", "/a", 200), OFFSET, &span);
+	span_build(b, call(ROLE_SERVER, "QUERY", "/a", 200), OFFSET, 0, &span);
 	cr_assert(named(&span, "QUERY /a"));
 	has(&span, "http.request.method_original", "");
 	span_builder_free(b);
@@ -329,16 +329,16 @@ Test(builder, routes_come_from_known_paths)
 	struct span_builder *b = make_with(&options);
 	struct span span;
 
-	span_build(b, call(ROLE_SERVER, "GET", "/wp-admin", 404), OFFSET, &span);
+	span_build(b, call(ROLE_SERVER, "GET", "/wp-admin", 404), OFFSET, 0, &span);
 	cr_assert(named(&span, "GET"));
 	has(&span, "http.route", "");
-	span_build(b, call(ROLE_SERVER, "GET", "/wp-admin", 0), OFFSET, &span);
+	span_build(b, call(ROLE_SERVER, "GET", "/wp-admin", 0), OFFSET, 0, &span);
 	cr_assert(named(&span, "GET"));
-	cr_assert_eq(span_build(b, call(ROLE_SERVER, "GET", "/a", 200), OFFSET, &span), 0);
+	cr_assert_eq(span_build(b, call(ROLE_SERVER, "GET", "/a", 200), OFFSET, 0, &span), 0);
 	cr_assert(named(&span, "GET /a"));
-	cr_assert_eq(span_build(b, call(ROLE_SERVER, "GET", "/a", 404), OFFSET, &span), 0);
+	cr_assert_eq(span_build(b, call(ROLE_SERVER, "GET", "/a", 404), OFFSET, 0, &span), 0);
 	cr_assert(named(&span, "GET /a"));
-	cr_assert_eq(span_build(b, call(ROLE_SERVER, "GET", "/b", 200), OFFSET, &span),
+	cr_assert_eq(span_build(b, call(ROLE_SERVER, "GET", "/b", 200), OFFSET, 0, &span),
 		SPAN_NOTE_ROUTES_FULL);
 	cr_assert(named(&span, "GET"));
 	span_builder_free(b);
@@ -368,7 +368,7 @@ Test(builder, client_address)
 		struct exchange *ex = call(ROLE_SERVER, "GET", "/", 200);
 
 		ex->http.forwarded_for = slice_str(CASES[i].forwarded);
-		span_build(b, ex, OFFSET, &span);
+		span_build(b, ex, OFFSET, 0, &span);
 		has(&span, "client.address", CASES[i].want);
 		has(&span, "network.peer.address", "10.0.0.2");
 	}
@@ -381,14 +381,14 @@ Test(builder, query_can_be_left_out)
 	struct span_builder *b = make_with(&options);
 	struct span span;
 
-	span_build(b, call(ROLE_SERVER, "GET", "/a?b=c", 200), OFFSET, &span);
+	span_build(b, call(ROLE_SERVER, "GET", "/a?b=c", 200), OFFSET, 0, &span);
 	has(&span, "url.query", "");
-	span_build(b, call(ROLE_CLIENT, "GET", "/a?b=c", 200), OFFSET, &span);
+	span_build(b, call(ROLE_CLIENT, "GET", "/a?b=c", 200), OFFSET, 0, &span);
 	has(&span, "url.full", "http://bank.example:8443/a");
 	options.query = true;
 	options.redact_query = (struct names){.n = 1, .v = {"b"}};
 	span_builder_reload(b, &options);
-	span_build(b, call(ROLE_SERVER, "GET", "/a?b=c", 200), OFFSET, &span);
+	span_build(b, call(ROLE_SERVER, "GET", "/a?b=c", 200), OFFSET, 0, &span);
 	has(&span, "url.query", "b=REDACTED");
 	span_builder_free(b);
 }
@@ -398,11 +398,11 @@ Test(builder, secrets_in_paths)
 	struct span_builder *b = make();
 	struct span span;
 
-	span_build(b, call(ROLE_SERVER, "GET", "/a;x=1;jsessionid=9F/b=c/token=t", 200), OFFSET,
+	span_build(b, call(ROLE_SERVER, "GET", "/a;x=1;jsessionid=9F/b=c/token=t", 200), OFFSET, 0,
 		&span);
 	has(&span, "url.path", "/a;x=1;jsessionid=REDACTED/b=c/token=REDACTED");
 	has(&span, "http.route", "/a/{id}/{id}");
-	span_build(b, call(ROLE_CLIENT, "GET", "/a;jsessionid=9F/b?c=d", 200), OFFSET, &span);
+	span_build(b, call(ROLE_CLIENT, "GET", "/a;jsessionid=9F/b?c=d", 200), OFFSET, 0, &span);
 	has(&span, "url.full", "http://bank.example:8443/a;jsessionid=REDACTED/b?c=d");
 	span_builder_free(b);
 }
@@ -433,7 +433,7 @@ Test(builder, headers)
 	cr_assert_not(span_keep_headers(b, ex, replied, ARRAY_SIZE(replied), true));
 	cr_assert_null(memmem(ex->text, ex->text_used, "c2VjcmV0", 8));
 	cr_assert_null(memmem(ex->text, ex->text_used, "secret", 6));
-	span_build(b, ex, OFFSET, &span);
+	span_build(b, ex, OFFSET, 0, &span);
 	has(&span, "http.request.header.x-a", "[1, 2]");
 	has(&span, "http.request.header.authorization", "[REDACTED]");
 	has(&span, "http.request.header.referer", "[http://REDACTED:REDACTED@h/?token=REDACTED]");
@@ -443,7 +443,7 @@ Test(builder, headers)
 
 	options.request_headers.n = 1; /* a reload between the head and the end */
 	span_builder_reload(b, &options);
-	span_build(b, ex, OFFSET, &span);
+	span_build(b, ex, OFFSET, 0, &span);
 	has(&span, "http.request.header.x-a", "[1, 2]");
 	has(&span, "http.request.header.referer", "");
 	span_builder_free(b);
@@ -507,7 +507,7 @@ Test(builder, worst_text_fits_a_packed_span)
 				ex->kept_request[i].name = ex->kept_reply[i].name = i;
 				ex->kept_request[i].value = ex->kept_reply[i].value = all;
 			}
-			notes = span_build(b, ex, OFFSET, &span);
+			notes = span_build(b, ex, OFFSET, 0, &span);
 			cr_assert_eq(!(notes & SPAN_NOTE_TEXT_CUT), fill == 1, "%u", fill);
 			all_utf8(&span);
 			span.trace_state = slice_of(state, sizeof(state));
@@ -546,7 +546,7 @@ Test(builder, any_bytes_give_a_span)
 			buf[(state >> 24) % len] = "/?#:@[]&=;"[(state >> 32) % 10];
 			*into[j] = guard_put(&guards[j], slice_of(buf, (state >> 40) % (len + 1)));
 		}
-		span_build(b, ex, OFFSET, &span);
+		span_build(b, ex, OFFSET, 0, &span);
 		all_utf8(&span);
 	}
 	for (int j = 0; j < 3; j++)

@@ -275,7 +275,7 @@ static const struct {
 	const char *errors;
 } bad_cases[] = {
 	{{.yaml = "capture:\n  hooks: sok\n"},
-		"FILE:2: capture.hooks: \"sok\" is not one of auto, sock, syscalls"},
+		"FILE:2: capture.hooks: \"sok\" is not one of auto, fentry, sock, syscalls"},
 	{{.yaml = "capture:\n  hoks: sock\n"},
 		"FILE:2: capture.hoks: unknown key (did you mean capture.hooks?)"},
 	{{.yaml = "\nhooks: sock\n"}, "FILE:2: hooks: unknown key (did you mean capture.hooks?)"},
@@ -287,9 +287,9 @@ static const struct {
 	{{.yaml = "log: {level: info}\ncapture:\nlog: {format: json}\n"},
 		"FILE:3: log: given twice, first in line 1"},
 	{{.yaml = "capture:\n  hooks: [sock]\n"},
-		"FILE:2: capture.hooks: is a list, expected one of auto, sock, syscalls"},
+		"FILE:2: capture.hooks: is a list, expected one of auto, fentry, sock, syscalls"},
 	{{.yaml = "capture:\n  hooks:\n"},
-		"FILE:2: capture.hooks: is empty, expected one of auto, sock, syscalls"},
+		"FILE:2: capture.hooks: is empty, expected one of auto, fentry, sock, syscalls"},
 	{{.yaml = "capture: sock\n"}, "FILE:1: capture: is a single value, expected a map of "
 				      "options such as capture.hooks"},
 	{{.yaml = "- a\n"}, "FILE:1: is a list, expected a map of options"},
@@ -378,9 +378,11 @@ static const struct {
 	{{.env = {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"}},
 		"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: \"http/json\" is not one of http/protobuf, "
 		"grpc"},
-	{{.env = {"WEFT_HOOKS", "sok"}}, "WEFT_HOOKS: \"sok\" is not one of auto, sock, syscalls"},
+	{{.env = {"WEFT_HOOKS", "sok"}},
+		"WEFT_HOOKS: \"sok\" is not one of auto, fentry, sock, syscalls"},
 	{{.env = {"WEFT_HOOK", "sock"}}, "WEFT_HOOK: unknown variable (did you mean WEFT_HOOKS?)"},
-	{{.flags = {"--hooks", "sok"}}, "--hooks: \"sok\" is not one of auto, sock, syscalls"},
+	{{.flags = {"--hooks", "sok"}},
+		"--hooks: \"sok\" is not one of auto, fentry, sock, syscalls"},
 	{{.flags = {"--hooks"}}, "--hooks: needs a value"},
 	{{.flags = {"--hooks", "--color"}}, "--hooks: needs a value"},
 	{{.flags = {"--hoks=sock"}}, "--hoks: unknown flag (did you mean --hooks?)"},

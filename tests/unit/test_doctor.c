@@ -31,33 +31,62 @@ static struct features without(enum feature feature, int error, const char *deta
 Test(features, choose)
 {
 	struct features good = all_good();
-	struct features old = without(FEATURE_SOCK, 0, "sock_send_length");
-	struct features denied =
-		without(FEATURE_SYSCALLS, EACCES, "perf_event_open(sys_exit_read)");
+	struct features barred = without(FEATURE_FENTRY, EPERM, "fexit of inet_recvmsg");
+	struct features old = barred, preempts = good;
 	struct features no_btf = without(FEATURE_BTF, ENOENT, "/sys/kernel/btf/vmlinux");
-	struct features neither = old;
+	struct features older = without(FEATURE_CALL, 0, "bpf_task_pt_regs");
+	struct features none;
 	enum hooks hooks = HOOKS_AUTO;
 	char why[FEATURES_WHY_BYTES];
 
 	cr_expect_eq(features_choose(&good, HOOKS_AUTO, &hooks, why), 0);
-	cr_expect_eq(hooks, HOOKS_SOCK);
+	cr_expect_eq(hooks, HOOKS_FENTRY);
 	cr_expect_str_eq(why, "the cheapest, and it works here");
-	cr_expect_eq(features_choose(&good, HOOKS_SYSCALLS, &hooks, why), 0);
-	cr_expect_eq(hooks, HOOKS_SYSCALLS);
-	cr_expect_str_eq(why, "asked for");
+	for (enum hooks each = HOOKS_FENTRY; each <= HOOKS_SYSCALLS; each++) {
+		cr_expect_eq(features_choose(&good, each, &hooks, why), 0);
+		cr_expect_eq(hooks, each);
+		cr_expect_str_eq(why, "asked for");
+	}
+	preempts.preempts = true;
+	snprintf(preempts.preemption, sizeof(preempts.preemption), "lazy");
+	cr_expect_eq(features_choose(&preempts, HOOKS_AUTO, &hooks, why), 0);
+	cr_expect_eq(hooks, HOOKS_SOCK);
+	cr_expect_str_eq(
+		why, "this kernel preempts itself (lazy), and fentry hooks would miss calls");
+	cr_expect_eq(features_choose(&preempts, HOOKS_FENTRY, &hooks, why), 0);
+	cr_expect_eq(hooks, HOOKS_FENTRY);
+	preempts.v[FEATURE_SOCK].ok = preempts.v[FEATURE_SYSCALLS].ok = false;
+	cr_expect_eq(features_choose(&preempts, HOOKS_AUTO, &hooks, why), 0);
+	cr_expect_eq(hooks, HOOKS_FENTRY);
+	cr_expect_eq(features_choose(&barred, HOOKS_AUTO, &hooks, why), 0);
+	cr_expect_eq(hooks, HOOKS_SOCK);
+	cr_expect_str_eq(why, "the cheapest that works here, without fentry (fexit of "
+			      "inet_recvmsg: Operation not permitted)");
+	old.v[FEATURE_SOCK] = without(FEATURE_SOCK, 0, "sock_send_length").v[FEATURE_SOCK];
 	cr_expect_eq(features_choose(&old, HOOKS_AUTO, &hooks, why), 0);
 	cr_expect_eq(hooks, HOOKS_SYSCALLS);
-	cr_expect_str_eq(why, "sock hooks do not work here, sock_send_length: not in this kernel");
+	cr_expect_str_eq(why, "the cheapest that works here, without fentry (fexit of "
+			      "inet_recvmsg: Operation not permitted), sock (sock_send_length: "
+			      "not in this kernel)");
 
 	hooks = HOOKS_AUTO;
 	cr_expect_eq(features_choose(&old, HOOKS_SOCK, &hooks, why), -ENOTSUP);
 	cr_expect_str_eq(why, "asked for, but sock_send_length: not in this kernel");
-	cr_expect_eq(features_choose(&denied, HOOKS_SYSCALLS, &hooks, why), -ENOTSUP);
-	cr_expect_str_eq(why, "asked for, but perf_event_open(sys_exit_read): Permission denied");
+	cr_expect_eq(features_choose(&barred, HOOKS_FENTRY, &hooks, why), -ENOTSUP);
+	cr_expect_str_eq(why, "asked for, but fexit of inet_recvmsg: Operation not permitted");
 	cr_expect_eq(features_choose(&no_btf, HOOKS_AUTO, &hooks, why), -ENOTSUP);
 	cr_expect_str_eq(why, "/sys/kernel/btf/vmlinux: No such file or directory");
-	neither.v[FEATURE_SYSCALLS].ok = false;
-	cr_expect_eq(features_choose(&neither, HOOKS_AUTO, &hooks, why), -ENOTSUP);
+	cr_expect_eq(features_choose(&older, HOOKS_SYSCALLS, &hooks, why), -ENOTSUP);
+	cr_expect_str_eq(why, "bpf_task_pt_regs: not in this kernel");
+	none = old;
+	none.v[FEATURE_SYSCALLS] =
+		without(FEATURE_SYSCALLS, EACCES, "perf_event_open(sys_exit_read)")
+			.v[FEATURE_SYSCALLS];
+	cr_expect_eq(features_choose(&none, HOOKS_AUTO, &hooks, why), -ENOTSUP);
+	cr_expect_not_null(strstr(why, "none works here: fentry ("), "%s", why);
+	cr_expect_not_null(
+		strstr(why, "syscalls (perf_event_open(sys_exit_read): Permission denied)"), "%s",
+		why);
 	cr_expect_eq(hooks, HOOKS_AUTO, "the output is untouched");
 }
 
@@ -101,12 +130,15 @@ Test(doctor, verdicts)
 		{FEATURE_BTF, ENOENT, DOCTOR_CANNOT},
 		{FEATURE_READ, EPERM, DOCTOR_CANNOT},
 		{FEATURE_LIFE, EPERM, DOCTOR_CANNOT},
-		{FEATURE_SOCK, 0, DOCTOR_GOOD}, /* nothing that could be granted */
-		{FEATURE_SOCK, EPERM, DOCTOR_LIMITED},
+		{FEATURE_FENTRY, 0, DOCTOR_GOOD}, /* nothing that could be granted */
+		{FEATURE_FENTRY, EPERM, DOCTOR_LIMITED},
+		{FEATURE_SOCK, 0, DOCTOR_GOOD},
+		{FEATURE_SOCK, EPERM, DOCTOR_GOOD}, /* fentry is there */
 		{FEATURE_SYSCALLS, EACCES, DOCTOR_GOOD},
 		{FEATURE_RINGBUF, 0, DOCTOR_GOOD},
 		{FEATURE_PERFBUF, EACCES, DOCTOR_GOOD},
 		{FEATURE_PROCESSES, EACCES, DOCTOR_LIMITED},
+		{FEATURE_CALL, 0, DOCTOR_CANNOT},
 		{FEATURE_PIDNS, 0, DOCTOR_CANNOT},
 		{FEATURE_CGROUP2, 0, DOCTOR_LIMITED},
 	};
@@ -129,6 +161,43 @@ Test(doctor, verdicts)
 		free(text);
 		free(json_text);
 	}
+}
+
+/* What lets perf_event_open through does not open tracefs. */
+Test(doctor, tells_files_from_capabilities)
+{
+	struct features refused =
+		without(FEATURE_SYSCALLS, EACCES, "perf_event_open(sys_exit_read)");
+	struct features hidden = without(
+		FEATURE_SYSCALLS, EACCES, "/sys/kernel/tracing/events/syscalls/sys_exit_read/id");
+	char *text;
+
+	diagnose(&refused, false, &text);
+	cr_expect_not_null(strstr(text, "grant CAP_SYS_ADMIN"), "%s", text);
+	free(text);
+	diagnose(&hidden, false, &text);
+	cr_expect_not_null(strstr(text, "grant CAP_DAC_READ_SEARCH"), "%s", text);
+	cr_expect_null(strstr(text, "grant CAP_SYS_ADMIN"), "%s", text);
+	free(text);
+}
+
+/* What is refused to one who has every capability cannot be granted. */
+Test(doctor, barred)
+{
+	struct features f = without(FEATURE_FENTRY, EPERM, "fexit of inet_recvmsg");
+	char *text;
+
+	f.caps = UINT64_MAX;
+	cr_expect_eq(diagnose(&f, false, &text), DOCTOR_GOOD);
+	cr_expect_not_null(strstr(text, "this kernel refuses them whatever the"), "%s", text);
+	cr_expect_not_null(strstr(text, "hooks    sock (the cheapest that works here, without "
+					"fentry (fexit of inet_recvmsg: Operation not permitted))"),
+		"%s", text);
+	free(text);
+	f.v[FEATURE_SOCK] = f.v[FEATURE_FENTRY];
+	f.caps = 0;
+	cr_expect_eq(diagnose(&f, false, &text), DOCTOR_LIMITED);
+	free(text);
 }
 
 /* Whatever this machine is and whoever runs the tests: it says something, and no state is half. */

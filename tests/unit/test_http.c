@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "self/http.h"
 #include "core/cleanup.h"
+#include "core/clock.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -23,17 +24,24 @@ static struct snapshot healthy(void)
 		.exporters[0] = {.name = "otlp", .able = true}};
 }
 
-/* The whole answer to one request. */
-static void ask(uint16_t port, const char *request, char *ret_answer, size_t cap)
+static int connect_to(uint16_t port)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET,
 		.sin_port = htons(port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	_close_ int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	cr_assert_eq(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+/* The whole answer to one request. */
+static void ask(uint16_t port, const char *request, char *ret_answer, size_t cap)
+{
+	_close_ int fd = connect_to(port);
 	size_t len = 0;
 	ssize_t n;
 
-	cr_assert_eq(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	cr_assert_eq(write(fd, request, strlen(request)), (ssize_t)strlen(request));
 	while (len + 1 < cap && (n = read(fd, ret_answer + len, cap - len - 1)) > 0)
 		len += (size_t)n;
@@ -76,6 +84,62 @@ Test(http, paths)
 	ask(http_port(http), "GET /readyz HTTP/1.0\r\n\r\n", answer, sizeof(answer));
 	cr_expect_not_null(strstr(answer, " 503 "));
 	cr_expect_not_null(strstr(answer, "hooks: not attached\n"));
+	http_free(http);
+}
+
+Test(http, silent_connections_keep_nobody_waiting)
+{
+	struct snapshot s = healthy();
+	struct snapshot_source source = {take, &s};
+	static const char half[] = "GET /healthz HTTP/1.1\r\nHost:";
+	struct http *http;
+	int silent[300];
+	char answer[4096];
+	uint64_t begun;
+
+	cr_assert_eq(http_new("127.0.0.1:0", &source, &http), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(silent); i++) {
+		silent[i] = connect_to(http_port(http));
+		if (i % 2)
+			cr_assert_eq(write(silent[i], half, strlen(half)), (ssize_t)strlen(half));
+	}
+	for (int i = 0; i < 3; i++) {
+		begun = clock_monotonic();
+		ask(http_port(http), "GET /healthz HTTP/1.0\r\n\r\n", answer, sizeof(answer));
+		cr_expect_not_null(strstr(answer, " 200 "));
+		cr_expect_lt(clock_monotonic() - begun, NS_PER_SEC);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(silent); i++)
+		close(silent[i]);
+	ask(http_port(http), "GET /healthz HTTP/1.0\r\n\r\n", answer, sizeof(answer));
+	cr_expect_not_null(strstr(answer, " 200 "), "their places are free again");
+	http_free(http);
+}
+
+Test(http, the_youngest_connections_stay)
+{
+	static const char first[] = "GET /healthz HTTP/1.0\r\n", rest[] = "\r\n";
+	struct snapshot s = healthy();
+	struct snapshot_source source = {take, &s};
+	struct http *http;
+	int kept[100];
+	char answer[512];
+
+	cr_assert_eq(http_new("127.0.0.1:0", &source, &http), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		kept[i] = connect_to(http_port(http));
+		cr_assert_eq(write(kept[i], first, strlen(first)), (ssize_t)strlen(first));
+	}
+	/* 48 have a place, and this one takes the oldest one's */
+	ask(http_port(http), "GET /healthz HTTP/1.0\r\n\r\n", answer, sizeof(answer));
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		bool answered = false;
+
+		if (send(kept[i], rest, strlen(rest), MSG_NOSIGNAL) > 0)
+			answered = recv(kept[i], answer, sizeof(answer), 0) > 0;
+		cr_expect_eq(answered, i > 52, "number %zu", i);
+		close(kept[i]);
+	}
 	http_free(http);
 }
 

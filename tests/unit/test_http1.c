@@ -66,8 +66,9 @@ static const struct message_case CASES[] = {
 		0},
 	{"reply alone", "", "HTTP/1.1 408 Timeout\r\nContent-Length: 1\r\n\r\nx", END_CLOSED, 0,
 		{0}, {0}, 1, 0},
-	{"bad length", "POST /a HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n", "", END_CLOSED, 0, {0},
-		{0}, 0, 1},
+	{"bad length", "POST /a HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n",
+		"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n", END_CLOSED, 1, {400}, {"/a"}, 0,
+		1},
 };
 
 static void feed_cut(struct rig *rig, enum side side, const char *bytes, size_t len,
@@ -363,7 +364,7 @@ Test(http1, tunnels)
 
 	rig_say(rig, SIDE_REQUEST, "GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", 1);
 	rig_say(rig, SIDE_REPLY, "HTTP/1.1 101 S\r\n\r\n\x81", 2);
-	cr_assert_eq(rig->want, WANT_NOTHING);
+	cr_assert_eq(rig->want, WANT_TUNNEL);
 	cr_assert(rig->done[0].tunnelled);
 	cr_assert_eq(rig->counts[COUNT_TUNNELS], 1);
 	end_rig(rig, END_CLOSED, 5);

@@ -125,18 +125,20 @@ static unsigned run_plan(struct plan *p, unsigned depth)
 			send_calls(p, SIDE_REQUEST, request,
 				make_request(p, j, request, sizeof(request)), max);
 		if (late) {
+			size_t asked = (size_t)snprintf(request, sizeof(request),
+				"%s /%u HTTP/1.1\r\n\r\n", i % 7 ? "GET" : "HEAD", i);
+			size_t replied = make_reply(p, i, reply, sizeof(reply));
 			uint64_t then = p->now;
 
 			p->now += 100;
-			send_calls(
-				p, SIDE_REPLY, reply, make_reply(p, i, reply, sizeof(reply)), max);
+			p->rig->sides[SIDE_REPLY].late = (int32_t)asked;
+			send_calls(p, SIDE_REPLY, reply, replied, max);
 			then = p->now - then;
 			p->now -= then;
-			send_calls(p, SIDE_REQUEST, request,
-				(size_t)snprintf(request, sizeof(request),
-					"%s /%u HTTP/1.1\r\n\r\n", i % 7 ? "GET" : "HEAD", i),
-				max);
+			p->rig->sides[SIDE_REQUEST].late = -(int32_t)replied;
+			send_calls(p, SIDE_REQUEST, request, asked, max);
 			p->now += then;
+			p->rig->sides[SIDE_REQUEST].late = p->rig->sides[SIDE_REPLY].late = 0;
 		}
 		for (unsigned j = i; !late && j < i + depth && j < MESSAGES; j++)
 			send_calls(

@@ -110,6 +110,36 @@ Test(trace, an_event_loop_is_not_its_only_requests_timer)
 	rig_close(&r);
 }
 
+/* Number 0 stands for the workers of an io_uring. */
+Test(trace, a_rings_worker_is_no_thread)
+{
+	struct rig r;
+	struct rig_ex *a, *b, *c;
+
+	rig_open(&r);
+	/* whatever two workers do one after the other has nothing to do with one another */
+	a = rig_ask(&r, ROLE_SERVER, 10, 0, 5000, 1, EPOLL, "a", "/a");
+	c = rig_ask(&r, ROLE_CLIENT, 10, 0, 6000, 2, EPOLL, "call", "/b");
+	b = rig_ask(&r, ROLE_SERVER, 10, 0, 5001, 3, EPOLL, "b", "/a");
+	rig_done(&r, c, 0);
+	rig_done(&r, a, 0);
+	rig_done(&r, b, 0);
+	/* several threads serve, but one of them has what a worker received as well */
+	a = rig_ask(&r, ROLE_SERVER, 20, 21, 5002, 4, EPOLL, "c", "/a");
+	b = rig_ask(&r, ROLE_SERVER, 20, 22, 5003, 5, EPOLL, "d", "/a");
+	rig_done(&r, b, 22);
+	b = rig_ask(&r, ROLE_SERVER, 20, 0, 5004, 6, EPOLL, "e", "/a");
+	c = rig_ask(&r, ROLE_CLIENT, 20, 21, 6000, 7, POLL, "doubt", "/b");
+	rig_done(&r, c, 21);
+	rig_done(&r, a, 21);
+	rig_done(&r, b, 0);
+	r.now += 10 * NS_PER_SEC;
+	trace_tick(r.trace, r.now, false);
+	rig_root(&r, "call");
+	rig_root(&r, "doubt");
+	rig_close(&r);
+}
+
 Test(trace, an_event_loops_call_is_linked_where_it_had_no_other_request)
 {
 	struct rig r;
@@ -334,5 +364,104 @@ Test(trace, where_no_more_can_wait_nothing_is_dropped)
 	trace_tick(r.trace, r.now, true);
 	cr_assert_eq(r.n, 8 * RIG_HELD, "%u spans", r.n);
 	r.n = 0;
+	rig_close(&r);
+}
+
+/* A proxy's request and the very same one passed on, one millisecond apart. */
+static void pass_on(struct rig *r, const char *in, const char *out, uint32_t seq)
+{
+	struct rig_ex *s, *c;
+
+	s = rig_ask(r, ROLE_SERVER, 30, 30, (uint16_t)(5000 + seq), seq, EPOLL, in, "/a");
+	trace_moved(r->trace, 30, 30, r->now, UINT32_MAX);
+	r->now += MS;
+	c = rig_ask(r, ROLE_CLIENT, 30, 30, (uint16_t)(6000 + seq), seq + 1, EPOLL, out, "/a");
+	r->now += MS;
+	rig_done(r, c, 30);
+	rig_done(r, s, 30);
+}
+
+Test(trace, what_was_missed_is_not_taken_for_absent)
+{
+	struct rig r;
+	struct rig_ex *s, *c;
+
+	rig_open(&r);
+	pass_on(&r, "in-1", "out-1", 10);
+	/* a record was lost: its reply may have been in it, and the thread with another request */
+	s = rig_ask(&r, ROLE_SERVER, 10, 11, 5000, 1, BLOCKS, "server", "/a");
+	trace_unseen(r.trace, 0, r.now);
+	c = rig_ask(&r, ROLE_CLIENT, 10, 11, 6000, 2, BLOCKS, "after-loss", "/b");
+	rig_done(&r, c, 11);
+	rig_done(&r, s, 11);
+	/* a request that came since is its thread's; but another may be like the one passed on */
+	r.now += MS;
+	s = rig_ask(&r, ROLE_SERVER, 10, 11, 5001, 3, BLOCKS, "next", "/a");
+	c = rig_ask(&r, ROLE_CLIENT, 10, 11, 6001, 4, BLOCKS, "call", "/b");
+	rig_done(&r, c, 11);
+	rig_done(&r, s, 11);
+	pass_on(&r, "in-2", "out-2", 20);
+	cr_assert_eq(count_get(&r.counters, COUNT_LINK_UNSEEN), 2);
+	r.now += 11 * NS_PER_SEC;
+	pass_on(&r, "in-3", "out-3", 30);
+	trace_tick(r.trace, r.now + 10 * NS_PER_SEC, false);
+	rig_child(&r, "out-1", "in-1", LINK_FORWARD);
+	rig_root(&r, "after-loss");
+	rig_child(&r, "call", "next", LINK_THREAD);
+	rig_root(&r, "out-2");
+	rig_child(&r, "out-3", "in-3", LINK_FORWARD);
+	rig_close(&r);
+}
+
+Test(trace, a_connection_that_is_not_understood_may_hide_requests)
+{
+	struct rig r;
+
+	rig_open(&r);
+	trace_opaque(r.trace, 30, false, true);
+	trace_opaque(r.trace, 30, true, true);
+	pass_on(&r, "in-1", "out-1", 10);
+	trace_opaque(r.trace, 30, false, false);
+	pass_on(&r, "in-2", "out-2", 20);
+	trace_unseen(r.trace, 31, r.now); /* another process */
+	pass_on(&r, "in-3", "out-3", 30);
+	trace_unseen(r.trace, 30, r.now);
+	pass_on(&r, "in-4", "out-4", 40);
+	trace_tick(r.trace, r.now + 10 * NS_PER_SEC, false);
+	rig_root(&r, "out-1");
+	rig_child(&r, "out-2", "in-2", LINK_FORWARD);
+	rig_child(&r, "out-3", "in-3", LINK_FORWARD);
+	rig_root(&r, "out-4");
+	rig_close(&r);
+}
+
+Test(trace, a_tunnel_may_be_the_reason_for_a_call)
+{
+	static const char *const in[] = {"in-0", "in-1", "in-2"};
+	static const char *const out[] = {"out-0", "out-1", "out-2"};
+	struct rig r;
+	struct rig_ex *s, *c;
+
+	rig_open(&r);
+	/* the kind of call proves itself */
+	for (unsigned i = 0; i < 3; i++) {
+		if (i == 1)
+			trace_opaque(r.trace, 40, true, true);
+		if (i == 2)
+			trace_opaque(r.trace, 40, true, false);
+		r.now += 2 * NS_PER_SEC;
+		s = rig_ask(&r, ROLE_SERVER, 40, 40, (uint16_t)(5000 + i), 1 + 2 * i, EPOLL, in[i],
+			"/a");
+		r.now += MS;
+		c = rig_ask(&r, ROLE_CLIENT, 40, 40, (uint16_t)(6000 + i), 2 + 2 * i, EPOLL, out[i],
+			"/b");
+		r.now += MS;
+		rig_done(&r, c, 40);
+		rig_done(&r, s, 40);
+	}
+	trace_tick(r.trace, r.now + 10 * NS_PER_SEC, false);
+	rig_child(&r, "out-0", "in-0", LINK_THREAD);
+	rig_root(&r, "out-1");
+	rig_child(&r, "out-2", "in-2", LINK_THREAD);
 	rig_close(&r);
 }

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The fentry hook set: the return (fexit) of the functions behind every socket call on the internet
+ * protocols, whoever makes it: a system call, an io_uring, splice and sendfile, the kernel itself.
+ * They are the layer above TCP, kTLS, sockmap and MPTCP, so that none of these bypasses them, and
+ * their signatures are the same on every kernel.
+ */
+#define WEFT_TRUSTED_SOCKS
+#define WEFT_CASTS_MAYBE
+#define WEFT_KERNEL_IOVS
+#define WEFT_SLOTS 6
+#include "iter.h"
+#include "life.h"
+#include "moved.h"
+
+enum slot { SLOT_SEND4, SLOT_SEND6, SLOT_RECV4, SLOT_RECV6, SLOT_FILE_SENT, SLOT_FILE_RECEIVED };
+
+/* A call returned. msg is NULL if its bytes lie in the kernel's pages. */
+static __always_inline int on_call(void *ctx, struct socket *socket, const struct msghdr *msg,
+	__u64 size, long ret, int flags, __u8 dir, __u32 slot)
+{
+	struct caller by = {.slot = slot};
+	enum sock_kind kind = SOCK_OTHER;
+	struct sock *sk = socket->sk;
+	struct weft_counts *cnt;
+	struct source src;
+	struct conn *c;
+
+	if (ret <= 0) {
+		if (sk && dir == WEFT_RECV && start_asked(ret, flags))
+			start_answer(sk);
+		return 0;
+	}
+	cnt = counts_get(slot);
+	if (!sk || !cnt || (dir == WEFT_RECV && moved_aside(flags, cnt)))
+		return 0;
+	cnt->v[WEFT_COUNT_SEEN]++;
+	c = moved_conn(sk, cnt, &kind);
+	if (!c)
+		return 0;
+	by.how = caller_how((struct task_struct *)bpf_get_current_task_btf());
+	if (dir == WEFT_RECV && flags & MSG_TRUNC)
+		source_none(&src, WEFT_NO_COPY_TRUNC);
+	else if (dir == WEFT_SEND && flags & MSG_OOB)
+		source_none(&src, WEFT_NO_COPY_OOB);
+	else if (!msg)
+		source_none(&src, WEFT_NO_COPY_FILE);
+	else
+		iter_source(msg, size, ret,
+			by.how == CALLER_THREAD ? WEFT_NO_COPY_FILE : WEFT_NO_COPY_URING, &src);
+	return moved(ctx, sk, dir, ret, &src, &by, c, cnt, kind);
+}
+
+SEC("fexit/inet_sendmsg")
+int BPF_PROG(sent4, struct socket *socket, struct msghdr *msg, unsigned long size, int ret)
+{
+	return on_call(ctx, socket, msg, size, ret, msg->msg_flags, WEFT_SEND, SLOT_SEND4);
+}
+
+SEC("fexit/inet6_sendmsg")
+int BPF_PROG(sent6, struct socket *socket, struct msghdr *msg, unsigned long size, int ret)
+{
+	return on_call(ctx, socket, msg, size, ret, msg->msg_flags, WEFT_SEND, SLOT_SEND6);
+}
+
+SEC("fexit/inet_recvmsg")
+int BPF_PROG(received4, struct socket *socket, struct msghdr *msg, unsigned long size, int flags,
+	int ret)
+{
+	return on_call(ctx, socket, msg, size, ret, flags, WEFT_RECV, SLOT_RECV4);
+}
+
+SEC("fexit/inet6_recvmsg")
+int BPF_PROG(received6, struct socket *socket, struct msghdr *msg, unsigned long size, int flags,
+	int ret)
+{
+	return on_call(ctx, socket, msg, size, ret, flags, WEFT_RECV, SLOT_RECV6);
+}
+
+/* sendfile and splice into a socket, until 6.4; since then they are messages of their own. */
+SEC("fexit/inet_sendpage")
+int BPF_PROG(sent_page, struct socket *socket, void *page, int offset, unsigned long size,
+	int flags, long ret)
+{
+	struct sock *sk = socket->sk;
+
+	/* which has no such call: it becomes a message */
+	if (sk && sk->sk_protocol == IPPROTO_MPTCP)
+		return 0;
+	return on_call(ctx, socket, NULL, size, ret, flags, WEFT_SEND, SLOT_FILE_SENT);
+}
+
+SEC("fexit/tcp_splice_read")
+int BPF_PROG(spliced, struct socket *socket, void *pos, void *pipe, unsigned long size,
+	unsigned int flags, long ret)
+{
+	return on_call(ctx, socket, NULL, size, ret, 0, WEFT_RECV, SLOT_FILE_RECEIVED);
+}
+
+/* 7.0; before, a splice out of MPTCP is a receive like any other */
+SEC("fexit/mptcp_splice_read")
+int BPF_PROG(spliced_mptcp, struct socket *socket, void *pos, void *pipe, unsigned long size,
+	unsigned int flags, long ret)
+{
+	return on_call(ctx, socket, NULL, size, ret, 0, WEFT_RECV, SLOT_FILE_SENT);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

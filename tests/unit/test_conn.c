@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of connections whose ends were lost, with the stages before made up. */
+#include "capture/capture.h"
+#include "capture/listeners.h"
+#include "capture/procs.h"
+#include "conn/conn.h"
+#include "core/clock.h"
+#include "proto/http1.h"
+
+#include <criterion/criterion.h>
+
+#define MINUTE (60 * NS_PER_SEC)
+#define CONNS  600u
+
+static struct counters counters;
+static struct conns *conns;
+static enum weft_want wants[CONNS + 1];
+static uint64_t now = MINUTE;
+static unsigned done, gone;
+static enum exchange_end how;
+
+/* capture.h, procs.h, listeners.h: every process is traced, nobody listens. */
+
+void capture_want(struct capture *capture, uint64_t conn, enum weft_want want)
+{
+	(void)capture;
+	wants[conn] = want;
+}
+
+void capture_want_until(
+	struct capture *capture, uint64_t conn, enum weft_direction direction, uint32_t until)
+{
+	(void)capture;
+	(void)conn;
+	(void)direction;
+	(void)until;
+}
+
+void capture_heard(struct capture *capture, uint64_t conn)
+{
+	(void)capture;
+	wants[conn] = WEFT_WANT_HEADS;
+}
+
+const struct proc *procs_get(struct procs *procs, uint32_t pid)
+{
+	static const struct proc proc = {.pid = 10, .traced = true};
+
+	(void)procs;
+	(void)pid;
+	return &proc;
+}
+
+bool procs_port_excluded(const struct procs *procs, uint16_t port)
+{
+	(void)procs;
+	(void)port;
+	return false;
+}
+
+bool listeners_have(const struct listeners *listeners, uint32_t netns, uint16_t port)
+{
+	(void)listeners;
+	(void)netns;
+	(void)port;
+	return false;
+}
+
+static uint64_t on_connecting(void *ctx, uint32_t pid, uint32_t tid, uint64_t time_ns)
+{
+	(void)ctx;
+	(void)pid;
+	(void)tid;
+	(void)time_ns;
+	return 0;
+}
+
+static void on_ends(void *ctx, const struct endpoints *ends)
+{
+	(void)ctx;
+	(void)ends;
+}
+
+static void on_gone(void *ctx, const struct endpoints *ends)
+{
+	(void)ctx;
+	(void)ends;
+	gone++;
+}
+
+static void on_head(void *ctx, struct exchange *ex, const struct field *fields, unsigned n)
+{
+	(void)ctx;
+	(void)ex;
+	(void)fields;
+	(void)n;
+}
+
+static void on_done(void *ctx, struct exchange *ex)
+{
+	(void)ctx;
+	how = ex->end;
+	done++;
+}
+
+static const struct conns_ops OPS = {
+	.connecting = on_connecting,
+	.connected = on_ends,
+	.asked = on_head,
+	.replied = on_head,
+	.done = on_done,
+	.gone = on_gone,
+};
+
+static void start(void)
+{
+	struct conns_options options = {1, CONNS, 64};
+
+	cr_assert_eq(conns_new(&options, NULL, NULL, NULL, &counters, &OPS, NULL, &conns), 0);
+}
+
+static void stop(void)
+{
+	conns_free(conns);
+}
+
+static void open_conn(uint64_t id)
+{
+	struct weft_open rec = {
+		.head = {now, WEFT_RECORD_OPEN, WEFT_CONNECTED, sizeof(rec), 10, 10, 0},
+		.conn = id,
+		.local_port = (uint16_t)(1000 + id),
+		.remote_port = 80,
+		.connect_ns = now,
+	};
+
+	conns_on_open(conns, &rec);
+}
+
+#define REQUEST "GET / HTTP/1.1\r\nHost: t\r\n\r\n"
+
+static void say(uint64_t id, uint32_t seq, const char *text, uint8_t flags)
+{
+	struct {
+		struct weft_data data;
+		char text[64];
+	} rec = {.data = {
+			 .head = {now, WEFT_RECORD_DATA, WEFT_SEND_BIT | flags, 0, 10, 10, 0},
+			 .conn = id,
+			 .seq = seq,
+			 .len = (uint32_t)strlen(text),
+			 .caught = (uint16_t)strlen(text),
+			 .age_ns = UINT32_MAX,
+		 }};
+
+	rec.data.head.size = (uint16_t)(sizeof(rec.data) + rec.data.caught);
+	memcpy(rec.text, text, rec.data.caught);
+	conns_on_data(conns, &rec.data, now);
+}
+
+static void ask(uint64_t id, uint32_t seq)
+{
+	say(id, seq, REQUEST, WEFT_FRESH);
+}
+
+/* As many turns of the agent as it takes to come round the table. */
+static void turns(void)
+{
+	for (int i = 0; i < 8; i++)
+		conns_tick(conns, now);
+}
+
+TestSuite(conn, .init = start, .fini = stop);
+
+Test(conn, quiet_ones_stay_while_nothing_is_lost)
+{
+	open_conn(1);
+	now += 100 * MINUTE;
+	turns();
+	cr_assert_eq(conns_count(conns), 1);
+}
+
+Test(conn, after_a_loss_the_quiet_ones_go)
+{
+	for (uint64_t id = 1; id <= CONNS; id++)
+		open_conn(id);
+	now += MINUTE;
+	conns_doubt(conns, now);
+	turns();
+	cr_assert_eq(conns_count(conns), CONNS, "not at once: most of them live");
+	now += MINUTE;
+	ask(7, 100);
+	now += 5 * MINUTE;
+	conns_tick(conns, now);
+	cr_assert_gt(conns_count(conns), CONNS / 2, "a few in each turn");
+	turns();
+	cr_assert_eq(conns_count(conns), 1);
+	cr_assert_eq(count_get(&counters, COUNT_CONNS_ENDED_UNSEEN), CONNS - 1);
+	cr_assert_eq(count_get(&counters, COUNT_CONNS_EVICTED), 0);
+	cr_assert_eq(gone, CONNS - 1);
+	cr_assert_eq(wants[7], WEFT_WANT_HEADS);
+	cr_assert_eq(wants[8], WEFT_WANT_AGAIN, "if it lives, its next bytes announce it");
+}
+
+Test(conn, one_that_lived_after_all_is_followed_again)
+{
+	open_conn(1);
+	now += 1;
+	conns_doubt(conns, now);
+	now += 6 * MINUTE;
+	turns();
+	cr_assert_eq(conns_count(conns), 0);
+	open_conn(1);
+	cr_assert_eq(wants[1], WEFT_WANT_HEADS);
+	ask(1, 5000);
+	cr_assert_eq(conns_exchanges(conns), 1);
+}
+
+Test(conn, a_request_on_one_that_is_gone_ends)
+{
+	open_conn(1);
+	ask(1, 100);
+	cr_assert_eq(conns_exchanges(conns), 1);
+	now += 1;
+	conns_doubt(conns, now);
+	now += 6 * MINUTE;
+	turns();
+	cr_assert_eq(done, 1);
+	cr_assert_eq(how, END_EVICTED);
+	cr_assert_eq(conns_exchanges(conns), 0);
+}
+
+Test(conn, losses_that_go_on_put_nothing_off)
+{
+	open_conn(1);
+	now += 1;
+	for (int i = 0; i < 8; i++) {
+		conns_doubt(conns, now);
+		now += MINUTE;
+		turns();
+	}
+	cr_assert_eq(conns_count(conns), 0);
+	open_conn(2);
+	now += 6 * MINUTE;
+	turns();
+	cr_assert_eq(conns_count(conns), 1, "opened behind the latest loss");
+	now += 6 * MINUTE;
+	turns();
+	cr_assert_eq(conns_count(conns), 1);
+}
+
+Test(conn, what_began_as_something_else_is_not_believed)
+{
+	static const char hello[] = "EHLO here\r\n";
+
+	open_conn(1);
+	say(1, 100, hello, WEFT_FRESH);
+	for (uint32_t i = 0; i < 5; i++)
+		say(1, 100 + (uint32_t)strlen(hello) + i * (uint32_t)strlen(REQUEST), REQUEST, 0);
+	conns_shutdown(conns, now);
+	cr_assert_eq(done, 0);
+	open_conn(2);
+	ask(2, 100);
+	conns_shutdown(conns, now);
+	cr_assert_eq(done, 1);
+}
