@@ -399,7 +399,7 @@ def machine():
 def parse_args():
     p = argparse.ArgumentParser(prog="tests/bench/run.sh", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--hooks", choices=("sock", "syscalls"), default="sock")
+    p.add_argument("--hooks", choices=("fentry", "sock", "syscalls"), default="sock")
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--seconds", type=int, default=6, help="of load, a round and variant")
     p.add_argument("--connections", type=int, default=32)

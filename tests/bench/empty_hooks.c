@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * empty_hooks sock|syscalls: attaches the hooks that weft would, with programs that do nothing,
- * says "ready" and keeps them until its standard input ends. The bench compares weft with this.
+ * empty_hooks fentry|sock|syscalls: attaches the hooks that weft would, with programs that do
+ * nothing, says "ready" and keeps them until its standard input ends. The bench compares weft with
+ * this.
  */
+#include "empty_fentry.skel.h"
 #include "empty_life.skel.h"
 #include "empty_sock.skel.h"
 #include "empty_syscalls.skel.h"
@@ -12,39 +14,64 @@
 #include <string.h>
 #include <unistd.h>
 
+static bool attach_fentry(struct empty_fentry **ret_skel)
+{
+	struct empty_fentry *skel = *ret_skel = empty_fentry__open();
+	struct bpf_program *prog;
+
+	if (!skel)
+		return false;
+	/* not every kernel has all of the functions */
+	bpf_object__for_each_program(prog, skel->obj)
+	{
+		const char *function = strchr(bpf_program__section_name(prog), '/') + 1;
+
+		if (libbpf_find_vmlinux_btf_id(function, BPF_TRACE_FEXIT) < 0)
+			bpf_program__set_autoload(prog, false);
+	}
+	return !empty_fentry__load(skel) && !empty_fentry__attach(skel);
+}
+
+static bool attach_sock(struct empty_sock **ret_skel)
+{
+	*ret_skel = empty_sock__open_and_load();
+	return *ret_skel && !empty_sock__attach(*ret_skel);
+}
+
+static bool attach_syscalls(struct empty_syscalls **ret_skel)
+{
+	*ret_skel = empty_syscalls__open_and_load();
+	return *ret_skel && !empty_syscalls__attach(*ret_skel);
+}
+
 int main(int argc, char **argv)
 {
+	const char *set = argc == 2 ? argv[1] : "";
 	struct empty_life *life = NULL;
+	struct empty_fentry *fentry = NULL;
 	struct empty_sock *sock = NULL;
 	struct empty_syscalls *syscalls = NULL;
-	bool want_sock, attached = false;
+	bool attached;
 	char c;
 
-	if (argc != 2 || (strcmp(argv[1], "sock") && strcmp(argv[1], "syscalls"))) {
-		fprintf(stderr, "usage: empty_hooks sock|syscalls\n");
+	if (strcmp(set, "fentry") && strcmp(set, "sock") && strcmp(set, "syscalls")) {
+		fprintf(stderr, "usage: empty_hooks fentry|sock|syscalls\n");
 		return 2;
 	}
-	want_sock = !strcmp(argv[1], "sock");
-
 	life = empty_life__open_and_load();
-	if (!life || empty_life__attach(life))
-		goto out;
-	if (want_sock) {
-		sock = empty_sock__open_and_load();
-		attached = sock && !empty_sock__attach(sock);
-	} else {
-		syscalls = empty_syscalls__open_and_load();
-		attached = syscalls && !empty_syscalls__attach(syscalls);
-	}
+	attached = life && !empty_life__attach(life) &&
+		   (!strcmp(set, "fentry")        ? attach_fentry(&fentry)
+			   : !strcmp(set, "sock") ? attach_sock(&sock)
+						  : attach_syscalls(&syscalls));
 	if (attached) {
 		puts("ready");
 		fflush(stdout);
 		while (read(STDIN_FILENO, &c, 1) > 0)
 			;
 	}
-out:
 	empty_syscalls__destroy(syscalls);
 	empty_sock__destroy(sock);
+	empty_fentry__destroy(fentry);
 	empty_life__destroy(life);
 	if (!attached)
 		fprintf(stderr, "empty_hooks: could not attach\n");

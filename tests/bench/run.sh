@@ -1,8 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds weft and the bench's programs, then runs bench.py: one table on standard output.
+# Builds weft and the bench's programs, then runs bench.py, or, as `run.sh replay`, replay.py: one
+# table on standard output.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+
+tool=bench.py
+if [ "${1:-}" = replay ]; then
+	tool=replay.py
+	shift
+fi
 
 build=build-bench
 case " $* " in
@@ -13,4 +20,4 @@ case " $* " in
 	set -- --build "$PWD/$build" "$@"
 	;;
 esac
-exec /usr/bin/env python3 tests/bench/bench.py "$@"
+exec /usr/bin/env python3 "tests/bench/$tool" "$@"
