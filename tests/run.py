@@ -6,6 +6,7 @@ for a fixed number of runs, formatting, checks of the tree, and live tests with 
 In CI (CI=true) warnings are errors, and a skipped live test is a failure.
 """
 import argparse
+import collections
 import concurrent.futures
 import fnmatch
 import hashlib
@@ -17,6 +18,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 import xml.etree.ElementTree as ET
 
@@ -82,10 +84,10 @@ def suite(title, results, seconds):
     said = ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "nothing to run"
     print(f"{title:<14} {said:<40} {seconds:7.1f} s", flush=True)
     for r in results:
-        if r.state != "passed":
-            print(f"  {r.state.upper()} {r.name}" + (f": {r.why}" if r.why else ""))
-        if r.state == "failed" and r.log:
-            print(f"    log: {relative(r.log)}")
+        if r.state == "failed":
+            print(f"  FAILED {r.name}" + (f": {r.why}" if r.why else ""))
+            if r.log:
+                print(f"    log: {relative(r.log)}")
 
 
 def timed(title, function, *args):
@@ -379,9 +381,17 @@ def second_look(args, label, python, env, results):
             print(f"  passed at its second run: {again.name}; the first said: {failed[again.name].why}", flush=True)
 
 
+def mount_tracefs():
+    """A fresh machine may not have it mounted; the `syscalls` hooks find their tracepoints there."""
+    at = pathlib.Path("/sys/kernel/tracing")
+    if at.is_dir() and not (at / "events").is_dir():
+        run(["mount", "-t", "tracefs", "tracefs", at], REPORTS / "tracefs.log")
+
+
 def live_suite(args, label, env, marker=None):
     if os.geteuid() != 0:
         return [Result(label, "failed" if IN_CI else "skipped", "needs root to load eBPF programs")]
+    mount_tracefs()
     python, why = venv()
     if IN_CI:
         env = {**env, "WEFT_REQUIRE_LIVE": "1"}
@@ -407,12 +417,38 @@ def live_sanitized_suite(args):
     return results
 
 
+def vm_suite(args):
+    """The small part of tests/vm that fits into CI: a result for each kernel, set of hooks and test."""
+    if os.geteuid() != 0 or not shutil.which("qemu-system-x86_64"):
+        why = "needs root" if os.geteuid() != 0 else "qemu-system-x86_64 is not installed"
+        return [Result("vm", "skipped", why)]
+    log, table = REPORTS / "vm.log", REPORTS / "vm/table.json"
+    table.unlink(missing_ok=True)
+    run(["/usr/bin/python3", "tests/vm/run.py", "--quick", "--build", BUILD, "--timeout", "400"], log, timeout=1500)
+    try:
+        cells = json.loads(table.read_text())
+    except (OSError, ValueError):
+        return [Result("vm", "failed", "no table\n" + tail(log), log)]
+    results = []
+    for cell in cells:
+        name = f"vm.{cell['kernel']}-{cell['hooks']}"
+        if cell["refused"] and not cell["failed"]:
+            results.append(Result(f"{name}.refused", "passed"))
+        results += [Result(f"{name}.{test}", "passed") for test in cell["passed"]]
+        for state in ("failed", "skipped"):
+            results += [Result(f"{name}.{test}", state, why, log) for test, why in cell[state].items()]
+        for test, why in cell["again"].items():
+            print(f"  passed at its second run: {name}.{test}; the first said: {why[:200]}", flush=True)
+    return results
+
+
 def main():
     p = argparse.ArgumentParser(prog="tests/run.sh", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--unit", action="store_true", help="all but the live tests")
     p.add_argument("--live", action="store_true", help="the live tests only")
     p.add_argument("--lint", action="store_true", help="clang-tidy and cppcheck as well; always in CI")
+    p.add_argument("--vm", action="store_true", help="some live tests under other kernels as well; always in CI")
     p.add_argument("--only", metavar="PATTERN", help="only tests whose name contains or matches it")
     args = p.parse_args()
     both = args.unit == args.live
@@ -432,6 +468,8 @@ def main():
     if (args.live or both) and built:
         timed("live", live_suite, args, "live", {})
         timed("live sanitized", live_sanitized_suite, args)
+        if (args.vm or IN_CI) and not args.only:
+            timed("vm", vm_suite, args)
 
     if failed:
         print("\nfailed:")
@@ -439,8 +477,13 @@ def main():
             print(f"  {r.name}" + (f"  ({relative(r.log)})" if r.log else ""))
     if skipped:
         print("\nskipped:")
-        for r in skipped:
-            print(f"  {r.name}: {r.why}")
+        for why in dict.fromkeys(r.why for r in skipped):
+            print(f"  {why}")
+            # a test that runs in many ways is named once
+            names = collections.Counter(r.name.partition("[")[0] for r in skipped if r.why == why)
+            text = ", ".join(f"{name} ({n})" if n > 1 else name for name, n in names.items())
+            print(textwrap.fill(text, 118, initial_indent="    ", subsequent_indent="    ",
+                                break_long_words=False, break_on_hyphens=False))
     print(f"\n{time.monotonic() - start:.0f} s; logs in {relative(REPORTS)}")
     print(f"{len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")
     sys.exit(1 if failed else 0)

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the end-to-end tests. Live ones need root, cgroup v2 and a built agent; where one of
 them is missing they are skipped by name with the reason."""
+import functools
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,27 +12,27 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from weftlib import cgroup, paths, servers  # noqa: E402
+from weftlib import cgroup, hooksets, paths, servers  # noqa: E402
 from weftlib.lab import Lab  # noqa: E402
-
-MAIN = [("sock", "ringbuf")]
-CORE = [("sock", "ringbuf"), ("sock", "perf"), ("syscalls", "ringbuf"), ("syscalls", "perf")]
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "live: attaches eBPF programs to this machine")
+    config.addinivalue_line("markers", "guest_only: touches the whole machine: only where WEFT_GUEST=1 says that it is "
+                            "a throw-away one")
     config.addinivalue_line("markers", "core: runs with every set of hooks and every transport")
 
 
 def pytest_generate_tests(metafunc):
     if "hooks" not in metafunc.fixturenames:
         return
-    core = metafunc.definition.get_closest_marker("core")
-    if only := os.environ.get("WEFT_TEST_HOOKS"):
-        pairs = [tuple(pair.split("-")) for pair in only.split(",")]
-    else:
-        pairs = CORE if core else MAIN
+    pairs = hooksets.pairs(core=bool(metafunc.definition.get_closest_marker("core")))
     metafunc.parametrize("hooks", pairs, ids=["-".join(p) for p in pairs], indirect=True)
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("guest_only") and os.environ.get("WEFT_GUEST") != "1":
+        pytest.skip("traces the whole machine: only in a throw-away guest (WEFT_GUEST=1)")
 
 
 def live_or_skip():
@@ -42,10 +45,24 @@ def live_or_skip():
         pytest.skip(why)
 
 
+@functools.cache
+def refused(hook_set):
+    """Why the kernel does not allow these hooks; None if it does."""
+    done = subprocess.run([paths.WEFT, "doctor", "--json", "--hooks", hook_set], capture_output=True, text=True,
+                          timeout=60)
+    report = json.loads(done.stdout)
+    return None if report["hooks"] else report["hooks_reason"]
+
+
 @pytest.fixture(scope="session")
 def hooks(request):
-    """(hooks, transport)"""
-    return getattr(request, "param", MAIN[0])
+    """(hooks, transport). Not every kernel has the fentry hooks; the others must work, and so must
+    what was asked for."""
+    pair = getattr(request, "param", hooksets.DEFAULT)
+    if pair[0] == "fentry" and not hooksets.ASKED and paths.WEFT.exists():
+        if why := refused("fentry"):
+            pytest.skip(f"fentry hooks: {why}")
+    return pair
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loss, and its books: under a flood with a tiny ring, with tables that are too small, with a backend
 that is dead. What is exported stays right, and every loss is counted."""
+import os
+import signal
+import time
+
 import pytest
 from weftlib import books, servers
+from weftlib.clock import patience, pause
 from weftlib.http import Raw
 from weftlib.proc import free_port
 from weftlib.spans import Forest
@@ -91,3 +96,91 @@ def test_dead_backend(lab, need):
 def rss(agent):
     with open(f"/proc/{agent.child.pid}/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
+
+
+HOLD = """
+import os, signal, socket, sys
+held = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(int(sys.argv[2]))]
+for s in held:
+    s.sendall(b"GET /leaf/x HTTP/1.1\\r\\nHost: t\\r\\n\\r\\n")
+    s.recv(4096)
+print("held", flush=True)
+signal.pause()
+"""
+
+
+def until(what, timeout=15):
+    end = time.monotonic() + patience(timeout)
+    while not what():
+        assert time.monotonic() < end, "it does not come to pass"
+        time.sleep(0.1)
+
+
+@pytest.mark.core
+def test_ends_while_the_ring_is_full(lab, hooks, need):
+    """Connections and processes that end while there is no room for their records: the tables come
+    back to what lives, at once, and what lives is traced on."""
+    need("wrk", "nginx")
+    leaf = servers.nginx(lab, "leaf")
+    agent = lab.weft(hooks=hooks[0], transport=hooks[1], args=["--ring-bytes", "64KiB"])
+    with Raw(leaf.port) as kept:
+        assert kept.get("/leaf/x")[0] == 200
+        traced = agent.settle()["weft_processes_traced"]
+        holders = []
+        for i in range(4):  # one by one: the ring is small
+            holders.append(lab.process(["/usr/bin/python3", "-c", HOLD, leaf.port, 50], f"hold{i}"))
+            until(lambda: "held" in holders[-1].output())
+            before = agent.settle()
+        assert before["weft_connections"] > 200, before.text
+        assert before["weft_processes_traced"] == traced + 4
+        os.kill(agent.child.pid, signal.SIGSTOP)
+        try:
+            wrk(lab, leaf.port, seconds=1, connections=8)
+            for h in holders:
+                h.kill()
+                h.wait()
+            brief = lab.process(["/bin/sh", "-c", "for i in $(seq 40); do /bin/true; done"])
+            assert brief.wait() == 0
+            pause(0.2)
+        finally:
+            os.kill(agent.child.pid, signal.SIGCONT)
+        pause(1)
+        metrics = agent.settle()
+        assert metrics.kernel("life_kept") >= 200, metrics.text
+        # not the count of those open: a stopped agent has decided on nobody, so that others' are among them
+        closed = metrics["weft_connections_closed_total"] - before["weft_connections_closed_total"]
+        assert closed >= min(400, before["weft_connections"] - 1), metrics.text
+        assert metrics["weft_processes_traced"] == traced, metrics.text
+        assert kept.get("/leaf/x")[0] == 200
+        spans = agent.stop(lossless=False, expect_log="lost|dropped|full")
+    right(spans)
+    books.check(metrics, lossless=False)
+
+
+def test_more_ends_than_are_kept(lab, hooks, need):
+    """So many ends that even the room beside the ring is used up: processes that are gone are found by
+    looking, and nothing of one that lives is forgotten."""
+    need("wrk", "nginx")
+    leaf = servers.nginx(lab, "leaf")
+    agent = lab.weft(hooks=hooks[0], transport=hooks[1],
+                     args=["--ring-bytes", "64KiB", "--max-connections", "256", "--max-processes", "64"])
+    traced = agent.settle()["weft_processes_traced"]
+    holders = [lab.process(["/usr/bin/python3", "-c", HOLD, leaf.port, 40], f"hold{i}") for i in range(10)]
+    until(lambda: all("held" in h.output() for h in holders))
+    os.kill(agent.child.pid, signal.SIGSTOP)
+    try:
+        wrk(lab, leaf.port, seconds=1, connections=8)
+        for h in holders:
+            h.kill()
+            h.wait()
+        pause(0.2)
+    finally:
+        os.kill(agent.child.pid, signal.SIGCONT)
+    until(lambda: agent.metrics()["weft_processes_traced"] == traced)
+    metrics = agent.settle()
+    assert metrics.kernel("life_lost") > 0, metrics.text
+    assert metrics["weft_processes_ended_unseen_total"] > 0, metrics.text
+    with Raw(leaf.port) as raw:
+        assert raw.get("/leaf/x")[0] == 200
+    spans = agent.stop(lossless=False, expect_log="lost|dropped|full|evict")
+    right(spans)

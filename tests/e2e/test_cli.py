@@ -70,7 +70,7 @@ def test_help_exits_are_documented():
     (["version", "now"], "weft: now: unknown flag of version (weft version --help)"),
     (["run", "--json"], "weft: --json: unknown flag of run (weft run --help)"),
     (["run", "--hoks", "sock"], "weft: --hoks: unknown flag (did you mean --hooks?)"),
-    (["run", "--hooks", "sok"], 'weft: --hooks: "sok" is not one of auto, sock, syscalls'),
+    (["run", "--hooks", "sok"], 'weft: --hooks: "sok" is not one of auto, fentry, sock, syscalls'),
     (["doctor", "--hooks"], "weft: --hooks: needs a value"),
     (["check-config", "nginx"], 'weft: unexpected argument "nginx"'),
 ])
@@ -88,7 +88,7 @@ def test_config_errors_name_their_place(tmp_path):
         assert done.returncode == 2
         assert done.stdout == ""
         assert done.stderr.splitlines() == [
-            f'weft: {path}:2: capture.hooks: "sok" is not one of auto, sock, syscalls',
+            f'weft: {path}:2: capture.hooks: "sok" is not one of auto, fentry, sock, syscalls',
             f'weft: {path}:3: capture.ring_bytes: "5MiB" is not a power of two: '
             'use 4MiB or 8MiB',
             f'weft: {path}:4: lgo: unknown key (did you mean log?)',

@@ -209,20 +209,63 @@ def test_exchange(batch, hooks, name):
             assert s.attrs.get(key) == value, (key, s.attrs)
 
 
+LARGE = 5 << 29  # 2.5 GiB: further than sequence numbers can be compared
+
+
 def test_large_body_by_sendfile(traced):
-    """100 MiB from nginx: the span ends with the last byte, and the body is not copied to the agent."""
+    """2.5 GiB from nginx, twice on one connection: each span ends with the last byte, the body is not
+    copied to the agent, and most of its calls leave no record."""
     leaf = servers.nginx_static(traced, "files")
     with open(leaf.root / "large", "wb") as f:
-        f.truncate(100 << 20)
+        f.truncate(LARGE)
     before = traced.agent.metrics()
-    status, _ = traced.curl(f"http://127.0.0.1:{leaf.port}/large")
+    url = f"http://127.0.0.1:{leaf.port}/large"
+    status, _ = traced.curl(url, "-o", "/dev/null", url)
     assert status == 0
     after = traced.agent.settle()
     spans = traced.agent.stop()
-    expect(spans, [client("curl", "GET /large", 200, server("files", "GET /large", link="socket"))])
-    assert {s.attrs["http.response.body.size"] for s in spans} == {100 << 20}
+    expect(spans, 2 * [client("curl", "GET /large", 200, server("files", "GET /large", link="socket"))])
+    assert {s.attrs["http.response.body.size"] for s in spans} == {LARGE}
     copied = after["weft_record_bytes_total"] - before["weft_record_bytes_total"]
-    assert copied < 2 << 20, f"{copied} bytes of records for one large body"
+    assert copied < 4 << 20, f"{copied} bytes of records for two large bodies"
+    coalesced, emitted = (after.kernel(k) - before.kernel(k) for k in ("coalesced", "emitted"))
+    assert coalesced > 4 * emitted, (coalesced, emitted)
+
+
+SLOW = """
+import http.server, os, time
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(200 * 10000 + 1))
+        self.end_headers()
+        for i in range(200):
+            self.wfile.write(b"x" * 10000)
+            time.sleep(0.005)
+        self.wfile.write(b"y")
+        time.sleep(0.5)
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H).serve_forever()
+"""
+
+
+@pytest.mark.core
+def test_slow_body(traced):
+    """A body of many calls with pauses: none of them but the last is a record once the agent has said
+    so, and the spans end with the last byte all the same."""
+    port = free_port()
+    slow = traced.process(["/usr/bin/python3", "-c", SLOW], "slow", env={"PORT": str(port)})
+    slow.wait_port(port)
+    url = f"http://127.0.0.1:{port}"
+    before = traced.agent.metrics()
+    status, body = traced.curl(f"{url}/a", "-o", traced.tmp / "second", f"{url}/b")
+    assert status == 0 and len(body) == 200 * 10000 + 1
+    after = traced.agent.settle()
+    spans = traced.agent.stop()
+    expect(spans, [client("curl", f"GET /{c}", 200, server("slow", f"GET /{c}", link="socket")) for c in "ab"])
+    assert all(1e9 <= s.end - s.start < 1.45e9 for s in spans if s.kind == "server"), spans
+    assert after.kernel("coalesced") - before.kernel("coalesced") > 500, "of 800 calls"
 
 
 CHUNKS = """

@@ -10,13 +10,14 @@ import pytest
 pytest.importorskip("opentelemetry.proto.trace.v1.trace_pb2", reason="opentelemetry-proto is not installed")
 from otlp_sink import OtlpSink  # noqa: E402
 from weftlib import servers  # noqa: E402
+from weftlib.clock import patience, pause  # noqa: E402
 from weftlib.http import get  # noqa: E402
 
 pytestmark = pytest.mark.live
 
 
 def wait(condition, timeout=10):
-    end = time.monotonic() + timeout
+    end = time.monotonic() + patience(timeout)
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
     return condition()
@@ -57,7 +58,7 @@ def test_a_traced_receiver_is_no_loop(lab):
     weft = lab.weft(exporters="otlp", args=["--otlp-endpoint", f"http://127.0.0.1:{port}"])
     assert get(leaf.port, "/leaf/a")[0] == 200
     assert wait(lambda: out.exists() and out.read_text().count("\n"))
-    time.sleep(1.5)
+    pause(1.5)
     assert out.read_text().count("\n") == 1
     weft.stop()
     sink.stop()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real servers and real clients: the exact spans of each, with parents."""
 import json
-import time
 
 import pytest
 from weftlib import servers
+from weftlib.clock import pause
 from weftlib.http import Raw, get
 from weftlib.spans import client, expect, expect_counts, server
 
@@ -35,7 +35,7 @@ def test_app(traced, need, kind):
     for op in ops:
         # nor is a pool's thread proven before a few requests; Java's waits for its connections by epoll
         if kind not in BLOCKING or kind == "java":
-            time.sleep(1.2)
+            pause(1.2)
         assert get(app.port, f"/{op}/t")[0] == 200
     expect(traced.agent.stop(), [tree(kind, op) for op in ops])
 
@@ -57,7 +57,7 @@ def test_refused_backend(traced, need, kind):
     need(kind, "nginx")
     leaf = servers.nginx(traced, "leaf")
     app = servers.app(traced, kind, kind, to=leaf.port)
-    time.sleep(1.2)  # the agent links more once it has seen a process idle
+    pause(1.2)  # the agent links more once it has seen a process idle
     assert get(app.port, "/refuse/t/127.5.5.5")[0] == 200
     expect(traced.agent.stop(), [server(
         kind, "GET /refuse/t/127.5.5.5", 200,
@@ -129,7 +129,7 @@ def test_proxy_rewrites_the_path(traced, need):
     need("nginx")
     leaf = servers.nginx(traced, "leaf")
     front = servers.nginx_proxy(traced, "front", leaf.port, rewrite="rewrite ^/api/(.*)$ /leaf/$1 break;")
-    time.sleep(1.2)
+    pause(1.2)
     assert get(front.port, "/api/x")[0] == 200
     expect(traced.agent.stop(), [any_link(proxied("/api/x", behind="/leaf/x"))])
 
@@ -137,7 +137,7 @@ def test_proxy_rewrites_the_path(traced, need):
 def test_proxy_without_backend(traced, need):
     need("nginx")
     front = servers.nginx_proxy(traced, "front", servers.free_port())
-    time.sleep(1.2)
+    pause(1.2)
     assert get(front.port, "/x")[0] == 502
     expect(traced.agent.stop(), [server("front", "GET /x", 502, client(
         "front", " ", 0, error="connection_refused", link="thread"))])
@@ -185,7 +185,7 @@ def test_chain(traced, need):
             }})).listen({(port := servers.free_port())}, '127.0.0.1');""")
     traced.process([servers.which("node"), shim], "node").wait_port(port)
     front = servers.nginx_proxy(traced, "front", port, keepalive=2)
-    time.sleep(1.2)
+    pause(1.2)
     status, _ = traced.curl(f"http://127.0.0.1:{front.port}/call/t")
     assert status == 0
     spans = traced.agent.stop()

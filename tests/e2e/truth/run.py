@@ -3,20 +3,20 @@
 """Measures the share of right, missing and wrong parents, by kind of server, against ground truth.
 
     sudo tests/e2e/truth/run.py [--kinds a,b] [--requests N] [--concurrency 1,8,64] [--cpus 1,2]
-                                [--hooks sock] [--transport ringbuf] [--json FILE]
+                                [--hooks SET] [--transport ringbuf] [--json FILE]
 """
 import argparse
 import json
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from truth import drive, judge, kinds  # noqa: E402
 from weftlib import servers  # noqa: E402
+from weftlib.clock import pause  # noqa: E402
 from weftlib.lab import Lab  # noqa: E402
 
 COLUMNS = ("requests", "calls", "right", "orphans", "wrong", "missing", "sockets", "socket_orphans",
@@ -25,7 +25,7 @@ COLUMNS = ("requests", "calls", "right", "orphans", "wrong", "missing", "sockets
 LEAF = servers.LEAF + '\n    location / { return 200 "ok\\n"; }'
 
 
-def measure(tmp, kind, cpus, concurrency, requests, hooks="sock", transport="ringbuf"):
+def measure(tmp, kind, cpus, concurrency, requests, hooks=None, transport=None):
     """One kind of server with so many CPUs for everything. The judge's table."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, set(sorted(before)[:cpus]))
@@ -38,7 +38,7 @@ def measure(tmp, kind, cpus, concurrency, requests, hooks="sock", transport="rin
         app = kinds.start(lab, kind, leaf.port)
         if kind in kinds.LOOPS:
             # Only a request that found its process idle for a second can prove what its calls are for.
-            time.sleep(1.2)
+            pause(1.2)
         for many in concurrency:
             for phase, ops in kinds.phases(kind):
                 done[phase, many] = drive.drive(app.port, phase, many, requests, ops)
@@ -94,8 +94,8 @@ def main():
     args.add_argument("--requests", type=int, default=300, help="in each cell, default %(default)s")
     args.add_argument("--concurrency", type=numbers, default=[1, 8, 64])
     args.add_argument("--cpus", type=numbers, default=[1, 2])
-    args.add_argument("--hooks", default="sock")
-    args.add_argument("--transport", default="ringbuf")
+    args.add_argument("--hooks")
+    args.add_argument("--transport")
     args.add_argument("--json", help="write every cell here")
     args = args.parse_args()
     if os.geteuid() != 0:

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import time
 
-from . import books, paths
+from . import books, hooksets, paths
+from .clock import patience, pause
 from .proc import free_port
 from .spans import Span
 
@@ -16,12 +17,12 @@ TROUBLE = re.compile(r"level=(warn|error)|ERROR: AddressSanitizer|runtime error:
 
 
 class Weft:
-    def __init__(self, tmp, include=(), hooks="sock", transport="ringbuf", args=(), env=None,
+    def __init__(self, tmp, include=(), hooks=None, transport=None, args=(), env=None,
                  cgroup=None, exporters="json", brief=None):
         self.port = free_port()
         self.out_path, self.err_path = tmp / f"weft-{self.port}.out", tmp / f"weft-{self.port}.err"
-        self.argv = [str(paths.WEFT), "run", "--exporters", exporters, "--hooks", hooks,
-                     "--transport", transport, "--listen", f"127.0.0.1:{self.port}"]
+        self.argv = [str(paths.WEFT), "run", "--exporters", exporters, "--hooks", hooks or hooksets.DEFAULT[0],
+                     "--transport", transport or hooksets.DEFAULT[1], "--listen", f"127.0.0.1:{self.port}"]
         for rule in include:
             self.argv += ["--include", rule]
         self.argv += [str(a) for a in args]
@@ -39,7 +40,7 @@ class Weft:
             self.child = subprocess.Popen(self.argv, env=self.env, stdout=out, stderr=err,
                                           stdin=subprocess.DEVNULL, start_new_session=True,
                                           preexec_fn=self.cgroup.enter if self.cgroup else None)
-        end = time.monotonic() + timeout
+        end = time.monotonic() + patience(timeout)
         while self.get("/readyz")[0] != 200:
             if self.child.poll() is not None:
                 raise RuntimeError(f"weft ended with {self.child.returncode}:\n{self.log()[-3000:]}")
@@ -50,7 +51,7 @@ class Weft:
         return self
 
     def get(self, path):
-        conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patience(5))
         try:
             conn.request("GET", path)
             reply = conn.getresponse()
@@ -83,7 +84,7 @@ class Weft:
         return list(self.seen)
 
     def wait_spans(self, n, timeout=10, where=lambda span: True):
-        end = time.monotonic() + timeout
+        end = time.monotonic() + patience(timeout)
         while True:
             found = [s for s in self.spans() if where(s)]
             if len(found) >= n or time.monotonic() > end:
@@ -100,7 +101,7 @@ class Weft:
 
     def settle(self, timeout=5):
         """Waits until nothing more comes out: two equal readings of the metrics."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + patience(timeout)
         last = None
         while time.monotonic() < end:
             now = self.metrics()
@@ -110,7 +111,7 @@ class Weft:
             if state == last and now["weft_records_read_total"] == read:
                 return now
             last = state
-            time.sleep(0.15)
+            pause(0.15)
         return self.metrics()
 
     def stop(self, expect_log=None, lossless=True, check=True):
@@ -121,7 +122,7 @@ class Weft:
         metrics = self.settle() if check else None
         self.child.send_signal(signal.SIGTERM)
         try:
-            status = self.child.wait(20)
+            status = self.child.wait(patience(20))
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"weft does not end on SIGTERM:\n{self.log()[-3000:]}") from None

@@ -2,6 +2,8 @@
 """HTTP by hand: exact bytes in exact calls."""
 import socket
 
+from .clock import patience
+
 
 def request(path="/", method="GET", host="t", minor=1, headers=(), body=b"", close=False):
     lines = [f"{method} {path} HTTP/1.{minor}", f"Host: {host}"]
@@ -17,7 +19,7 @@ class Raw:
     def __init__(self, port, host="127.0.0.1", timeout=10, source=None):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
-        self.sock.settimeout(timeout)
+        self.sock.settimeout(patience(timeout))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.connect((host, port))
         self.buf = b""

@@ -4,6 +4,7 @@ import time
 
 from .agent import Weft
 from .cgroup import Cgroup
+from .clock import patience
 from .proc import Process, children
 
 
@@ -31,7 +32,7 @@ class Lab:
     def adopt(self, process, name, n):
         """Lets n children of a process, once they run, go by their pid as well: nginx writes its
         title over its environment, so that one who looks late finds no name there."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + patience(10)
         while len(found := children(process.pid)) < n:
             if time.monotonic() > end:
                 raise TimeoutError(f"{name} has {len(found)} of {n} children")

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import time
 
+from .clock import patience
+
 _given = set()
 
 
@@ -81,7 +83,7 @@ class Process:
         return open(self.log, errors="replace").read() if self.log else ""
 
     def wait_port(self, port, timeout=20):
-        end = time.monotonic() + timeout
+        end = time.monotonic() + patience(timeout)
         while not listening(port):
             if self.child.poll() is not None:
                 raise RuntimeError(f"{self.argv[0]} ended with {self.child.returncode}:\n"
@@ -91,8 +93,16 @@ class Process:
             time.sleep(0.01)
         return self
 
+    def wait_path(self, path, timeout=20):
+        end = time.monotonic() + patience(timeout)
+        while not os.path.exists(path):
+            if self.child.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"{self.argv[0]} does not make {path}:\n{self.output()[-2000:]}")
+            time.sleep(0.01)
+        return self
+
     def wait(self, timeout=30):
-        return self.child.wait(timeout)
+        return self.child.wait(patience(timeout))
 
     def kill(self, sig=signal.SIGKILL):
         """One process, not its children."""
@@ -106,7 +116,7 @@ class Process:
             except ProcessLookupError:
                 pass
             try:
-                self.child.wait(timeout)
+                self.child.wait(patience(timeout))
                 break
             except subprocess.TimeoutExpired:
                 continue

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from . import paths
 from .proc import free_port
@@ -158,6 +159,58 @@ def haproxy(lab, name, to, threads=1, options="", **more):
     return Running(process, port, name)
 
 
+FPM = """
+[global]
+daemonize = no
+error_log = {dir}/error.log
+[www]
+user = root
+group = root
+listen = {listen}
+listen.backlog = 256
+listen.mode = 0666
+pm = static
+pm.max_children = {workers}
+clear_env = no
+"""
+
+
+def fpm_program():
+    """php-fpm; Debian's has its version in its name."""
+    return next((str(p) for d in ("/usr/sbin", "/usr/local/sbin") for p in sorted(Path(d).glob("php-fpm*"))), None)
+
+
+def fpm(lab, name, to, workers=4, unix=False, **more):
+    """PHP-FPM: processes that speak FastCGI. .listen is what a web server in front connects to."""
+    root, port = lab.dir(name), free_port()
+    listen = f"{root}/socket" if unix else f"127.0.0.1:{port}"
+    (root / "fpm.conf").write_text(FPM.format(dir=root, listen=listen, workers=workers))
+    process = lab.process([fpm_program(), "-R", "-F", "-n", "-y", root / "fpm.conf"], name,
+                          env={"NEXT": str(to), "DEAD": "9"}, **more)
+    if unix:
+        process.wait_path(f"{root}/socket")
+    else:
+        process.wait_port(port)
+    lab.adopt(process, name, workers)
+    running = Running(process, port, name, root)
+    running.listen = f"unix:{listen}" if unix else listen
+    return running
+
+
+def nginx_fastcgi(lab, name, back, script, keepalive=0, **more):
+    """Every request to one PHP script behind FastCGI."""
+    http = f"upstream back {{ server {back.listen}; {f'keepalive {keepalive};' if keepalive else ''} }}"
+    server = f"""location / {{
+      fastcgi_pass back;
+      {'fastcgi_keep_conn on;' if keepalive else ''}
+      fastcgi_param SCRIPT_FILENAME {script};
+      fastcgi_param REQUEST_METHOD $request_method;
+      fastcgi_param REQUEST_URI $request_uri;
+      fastcgi_param QUERY_STRING $query_string;
+    }}"""
+    return nginx(lab, name, server, http, **more)
+
+
 def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, **more):
     """One of apps/, the same service in several languages."""
     port = free_port()
@@ -184,7 +237,7 @@ def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, **more):
 
 
 NEEDS = {"python": (), "gunicorn": ("gunicorn",), "asyncio": (), "node": ("node",), "java": ("java", "javac"),
-         "go": ("go",), "php": ("php",), "ruby": ("puma",), "nginx": ("nginx",), "haproxy": ("haproxy",),
+         "go": ("go",), "php": ("php",), "ruby": ("puma",), "fpm": (fpm_program() or "php-fpm",), "nginx": ("nginx",), "haproxy": ("haproxy",),
          "apache": ("apache2",), "curl": ("curl",), "wrk": ("wrk",), "netns": ("ip",), "nft": ("nft",)}
 
 

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""weft with no more than the rights that it asks for: what works, and what doctor and run say where one is
+missing. Settings of the whole machine are changed in guests only (tests/vm)."""
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from weftlib import hooksets, paths, servers
+from weftlib.agent import Weft
+from weftlib.http import get
+from weftlib.spans import expect, server
+
+SOMEONE = 1234
+PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
+LOADS = ("bpf", "perfmon", "sys_ptrace")
+NEEDED = (*LOADS, "dac_read_search")
+GUEST = os.environ.get("WEFT_GUEST")
+
+
+def as_user(uid, caps):
+    """The start of a command line: this user, exactly these capabilities, and no way to more."""
+    those = ",".join(["-all", *(f"+{c}" for c in caps)])
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", f"--inh-caps={those}",
+            f"--ambient-caps={those}", f"--bounding-set={those}"]
+
+
+@pytest.fixture(params=[SOMEONE, 0], ids=["someone", "root"])
+def uid(request, lab):
+    return request.param
+
+
+@pytest.fixture(params=[2, 3, 4] if GUEST else [None], ids=lambda level: f"paranoid-{level or 'as-it-is'}")
+def paranoid(request):
+    """kernel.perf_event_paranoid: 3 is Debian's, 4 is Ubuntu's, 2 is what others have."""
+    before = PARANOID.read_text()
+    if request.param:
+        PARANOID.write_text(str(request.param))
+    yield int(PARANOID.read_text())
+    if request.param:
+        PARANOID.write_text(before)
+
+
+def is_strict(level):
+    """The levels above 2 exist where the distribution added them, as Debian and Ubuntu do: there they close
+    perf_event_open to all but CAP_SYS_ADMIN."""
+    return level > 2 and bool(GUEST)
+
+
+def program(lab):
+    """The agent, where anybody may read it."""
+    path = lab.tmp / "weft"
+    if not path.exists():
+        path.write_bytes(paths.WEFT.read_bytes())
+        path.chmod(0o755)
+    return path
+
+
+def doctor(lab, uid, caps, *args):
+    done = subprocess.run([*as_user(uid, caps), program(lab), "doctor", "--json", *args], capture_output=True,
+                          text=True, check=False, env={"PATH": os.environ["PATH"]})
+    report = json.loads(done.stdout)
+    assert done.returncode == report["exit"], done
+    return report, {c["name"]: c for c in report["checks"]}
+
+
+def agent(lab, uid, caps, hooks, transport="ringbuf"):
+    weft = Weft(lab.tmp, include=[f"cgroup={lab.cgroup.path}"], brief=lab.brief, hooks=hooks, transport=transport)
+    weft.argv = [*as_user(uid, caps), str(program(lab)), *weft.argv[1:]]
+    lab.ended.append(weft.kill)
+    return weft
+
+
+def traces(lab, uid, caps, hooks, transport="ringbuf"):
+    """Starts weft, serves a request by a process of another user, and gets exactly its span."""
+    weft = agent(lab, uid, caps, hooks, transport).start()
+    leaf = servers.nginx(lab, "leaf")
+    assert get(leaf.port, "/leaf/x")[0] == 200
+    expect(weft.stop(), [server("leaf", "GET /leaf/x")])
+    leaf.stop()
+
+
+def refuses(lab, uid, caps, hooks, why, transport="ringbuf"):
+    """run ends at once and says what doctor says."""
+    weft = agent(lab, uid, caps, hooks, transport)
+    with pytest.raises(RuntimeError, match="weft ended with 1"):
+        weft.start()
+    assert f'why="{why}"' in weft.log(), weft.log()
+
+
+def needs(hooks):
+    if hooks not in {h for h, _ in hooksets.pairs(core=True)}:
+        pytest.skip(f"the {hooks} hooks are not asked for")
+    done = subprocess.run([paths.WEFT, "doctor", "--json", "--hooks", hooks], capture_output=True, check=False)
+    if done.returncode == 4 and not GUEST:
+        pytest.skip(json.loads(done.stdout)["hooks_reason"])
+
+
+@pytest.mark.parametrize("kind", ["sock", "fentry"])
+def test_needs_no_admin(lab, uid, paranoid, need, kind):
+    """CAP_BPF and CAP_PERFMON load and attach these hooks whatever perf_event_open allows; CAP_SYS_PTRACE
+    and CAP_DAC_READ_SEARCH find the processes of others."""
+    needs(kind)
+    need("nginx")
+    report, checks = doctor(lab, uid, NEEDED, "--hooks", kind)
+    assert (report["verdict"], report["hooks"], report["transport"]) == ("good", kind, "ringbuf"), report
+    assert {k for k, v in report["capabilities"].items() if v} == {f"CAP_{c.upper()}" for c in NEEDED}
+    assert checks["processes"]["state"] == "ok"
+    traces(lab, uid, NEEDED, kind)
+
+
+def test_perf_needs_admin(lab, uid, paranoid, need):
+    """Perf buffers go through perf_event_open."""
+    needs("sock")
+    need("nginx")
+    report, checks = doctor(lab, uid, NEEDED, "--hooks", "sock", "--transport", "perf")
+    if not is_strict(paranoid):
+        assert checks["perfbuf"]["state"] == "ok"
+        traces(lab, uid, NEEDED, "sock", "perf")
+        return
+    assert (report["verdict"], checks["perfbuf"]["state"]) == ("cannot", "missing"), report
+    assert "CAP_SYS_ADMIN" in checks["perfbuf"]["to_do"]
+    refuses(lab, uid, NEEDED, "sock", report["transport_reason"], "perf")
+    traces(lab, uid, (*NEEDED, "sys_admin"), "sock", "perf")
+
+
+def test_syscalls_need_admin(lab, uid, paranoid, need):
+    """Per-syscall tracepoints go through perf_event_open, and tracefs belongs to root."""
+    needs("syscalls")
+    need("nginx")
+    if uid:
+        report, checks = doctor(lab, uid, LOADS, "--hooks", "syscalls")
+        assert report["verdict"] == "cannot", report
+        assert "CAP_DAC_READ_SEARCH" in checks["syscalls"]["to_do"], checks["syscalls"]
+        refuses(lab, uid, LOADS, "syscalls", report["hooks_reason"])
+    reads = NEEDED
+    report, checks = doctor(lab, uid, reads, "--hooks", "syscalls")
+    if is_strict(paranoid):
+        assert report["verdict"] == "cannot", report
+        assert "CAP_SYS_ADMIN" in checks["syscalls"]["to_do"], checks["syscalls"]
+        refuses(lab, uid, reads, "syscalls", report["hooks_reason"])
+        reads = (*reads, "sys_admin")
+        report, checks = doctor(lab, uid, reads, "--hooks", "syscalls")
+    assert checks["syscalls"]["state"] == "ok", checks["syscalls"]
+    assert (report["verdict"], report["hooks"]) == ("good", "syscalls"), report
+    traces(lab, uid, reads, "syscalls")
+
+
+@pytest.mark.parametrize("lost", ["bpf", "perfmon"])
+def test_without_one(lab, uid, lost):
+    """Each of the two is needed, and told."""
+    hooks = hooksets.DEFAULT[0]
+    caps = [c for c in NEEDED if c != lost]
+    report, checks = doctor(lab, uid, caps, "--hooks", hooks)
+    assert report["verdict"] == "cannot" and report["hooks"] == "", report
+    assert not report["capabilities"][f"CAP_{lost.upper()}"]
+    for name in ("bpf", "call", "life"):
+        assert checks[name]["error"] == "Operation not permitted", checks[name]
+        assert "CAP_BPF and CAP_PERFMON" in checks[name]["to_do"], checks[name]
+    refuses(lab, uid, caps, hooks, report["hooks_reason"])
+
+
+@pytest.mark.parametrize("lost", ["sys_ptrace", "dac_read_search"])
+def test_without_sight(lab, lost):
+    """Other users' processes stay unknown: doctor calls it a limit, and names both that it takes."""
+    hooks = hooksets.DEFAULT[0]
+    if hooks == "syscalls":
+        pytest.skip("these hooks need more")
+    report, checks = doctor(lab, SOMEONE, [c for c in NEEDED if c != lost], "--hooks", hooks)
+    assert (report["verdict"], report["exit"]) == ("limited", 3), report
+    assert checks["processes"]["state"] == "limit" 
+    assert "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH" in checks["processes"]["to_do"]

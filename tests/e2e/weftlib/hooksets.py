@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which sets of hooks, and ways for records to take, the live tests use: WEFT_TEST_HOOKS is a list of sets
+("sock") and of pairs ("syscalls-perf"). A set by itself means both transports for the tests marked core."""
+import os
+
+ALL = ["sock", "syscalls", "fentry"]
+TRANSPORTS = ["ringbuf", "perf"]
+ASKED = [word for word in os.environ.get("WEFT_TEST_HOOKS", "").split(",") if word]
+
+
+def pairs(core):
+    """[(hooks, transport)] for a test."""
+    found = []
+    for word in ASKED or (ALL if core else ALL[:1]):
+        hooks, _, transport = word.partition("-")
+        found += [(hooks, t) for t in ([transport] if transport else TRANSPORTS if core else TRANSPORTS[:1])]
+    return found
+
+
+DEFAULT = pairs(core=False)[0]
