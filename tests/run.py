@@ -103,6 +103,14 @@ def is_wanted(name, only):
 
 # Building
 
+def look_again(directory, log):
+    """What was not installed when a directory was set up may be there by now: meson remembers its answers."""
+    packages = pathlib.Path("/var/lib/dpkg/status")
+    if packages.exists() and packages.stat().st_mtime > (directory / "build.ninja").stat().st_mtime:
+        run(["meson", "configure", "--clearcache", directory], log)
+        run(["meson", "setup", "--reconfigure", directory], log)
+
+
 def build(directory, setup_args=(), env=None, targets=()):
     """None, or the failed result."""
     log = REPORTS / f"{directory.name}.log"
@@ -111,6 +119,7 @@ def build(directory, setup_args=(), env=None, targets=()):
         if run(["meson", "setup", directory, *setup_args], log, env):
             REPORTS.mkdir(parents=True, exist_ok=True)
             return Result(f"build {directory.name}", "failed", "meson setup", log)
+    look_again(directory, log)
     if run(["ninja", "-C", directory, *targets], log):
         return Result(f"build {directory.name}", "failed", "does not build\n" + tail(log), log)
     return None

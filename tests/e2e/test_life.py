@@ -34,7 +34,7 @@ def test_older_connection(lab, hooks, need):
 def test_agent_starts_inside_a_reply(lab, need):
     """A reply that began before the agent is no span; the next exchange is."""
     need("nginx")
-    slow = servers.nginx(lab, "slow")
+    slow = servers.nginx_static(lab, "slow")
     with open(slow.root / "large", "wb") as f:
         f.truncate(64 << 20)  # more than both sockets' buffers hold: the server waits until it is read
     with Raw(slow.port) as raw:
