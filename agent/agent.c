@@ -333,7 +333,8 @@ static int follow(struct agent *a)
 	struct trace_sizes sizes = {
 		c->max_exchanges, c->capture.max_processes, c->capture.max_connections};
 	struct conns_options conns = {
-		(uint32_t)getpid(), c->capture.max_connections, c->max_exchanges};
+		(uint32_t)getpid(), c->capture.max_connections, c->max_exchanges,
+		a->hooks != HOOKS_FENTRY};
 	int err = trace_new(
 		&c->trace, &sizes, clock_monotonic(), &a->counters, on_release, a, &a->trace);
 

@@ -4,6 +4,7 @@
 #include "emit.h"
 #include "filter.h"
 #include "sock.h"
+#include "unix.h"
 
 #ifdef WEFT_TRUSTED_SOCKS
 
@@ -23,6 +24,12 @@ static __always_inline struct conn *conn_make(struct sock *sk, struct conn *fres
 
 	if (!ctl)
 		return NULL;
+#ifdef WEFT_UNIX_ENDS_UNSEEN
+	/* nothing would count it down again; it goes with its socket */
+	if (fresh->flags & CONN_UNIX)
+		return bpf_sk_storage_get(&conns, sk, fresh, BPF_SK_STORAGE_GET_F_CREATE)
+			       ?: conn_find(sk);
+#endif
 	if (__sync_fetch_and_add(&ctl->conns, 1) >= max_conns) {
 		__sync_fetch_and_add(&ctl->conns, -1);
 		return conn_find(sk);
@@ -79,10 +86,71 @@ static __always_inline void conn_start(struct conn *c, enum sock_kind kind, __u8
 		c->id = __sync_fetch_and_add(&ctl->next_conn, 1) + 1;
 	c->flags = flags;
 	c->start = flags & CONN_CLIENT ? START_FRESH : START_LOOK;
-	if (kind != SOCK_TCP)
+	if (kind != SOCK_TCP && kind != SOCK_UNIX)
 		c->flags |= CONN_UNNUMBERED;
 	if (kind == SOCK_MPTCP)
 		c->flags |= CONN_MPTCP;
+}
+
+static __always_inline void conn_start_unix(struct conn *c, struct sock *sk)
+{
+	__u32 zero = 0;
+	struct weft_control *ctl = bpf_map_lookup_elem(&control, &zero);
+	struct sock *peer = unix_peer(sk);
+	bool accepted = unix_address(sk), called = peer && unix_address(peer);
+	__u32 ino = 0;
+
+	c->flags = CONN_UNIX;
+	c->ino = unix_ino(sk);
+	if (accepted && peer && !called) {
+		c->flags |= CONN_ACCEPTED;
+		ino = unix_ino(peer);
+	} else if (called && !accepted) {
+		c->flags |= CONN_CLIENT;
+		c->connect_pid = bpf_get_current_pid_tgid() >> 32;
+		c->connect_tid = bpf_get_current_pid_tgid();
+		ino = c->ino;
+	}
+	c->base = unix_base(ino);
+	/* those that are older than the tracing of their process were asked (start.h) */
+	c->start = ctl && !ctl->unix_lost ? START_FRESH : START_IN_BETWEEN;
+	if (!ino || c->start != START_FRESH)
+		c->flags |= CONN_UNNUMBERED;
+}
+
+/* The place that a direction has reached where bytes are counted. */
+static __always_inline __u32 conn_counted(const struct conn *c, __u8 dir)
+{
+	return c->base + c->moved[dir & 1];
+}
+
+/* Too large to stand in every program. */
+static __noinline bool conn_tell_unix(void *ctx, struct sock *sk, struct conn *c)
+{
+	bool accepted = c->flags & CONN_ACCEPTED || unix_address(sk);
+	struct weft_open_unix open = {};
+	struct unix_address *at;
+	struct sock *peer = unix_peer(sk);
+	__s32 len;
+
+	record_head(&open.open.head, WEFT_RECORD_OPEN,
+		WEFT_UNIX | (c->flags & CONN_CLIENT ? WEFT_CONNECTED : 0) |
+			(c->flags & CONN_ACCEPTED ? WEFT_ACCEPTED : 0) |
+			(c->flags & CONN_UNNUMBERED ? WEFT_UNNUMBERED : 0),
+		sizeof(open));
+	open.open.conn = c->id;
+	unix_id(open.open.local_addr, sk);
+	unix_id(open.open.remote_addr, peer);
+	open.open.netns = sock_netns(sk);
+	at = accepted ? unix_address(sk) : peer ? unix_address(peer) : NULL;
+	len = at ? BPF_CORE_READ(at, len) - (__s32)offsetof(struct sockaddr_un, sun_path) : 0;
+	if (len > 0 && len <= WEFT_PATH_LEN &&
+		!bpf_probe_read_kernel(open.path, sizeof(open.path), at->name[0].sun_path))
+		open.path_len = len;
+	if (emit_life(ctx, &open, sizeof(open)))
+		return false;
+	c->flags |= CONN_OPENED;
+	return true;
 }
 
 /* Tells the agent of the connection. */
@@ -90,6 +158,8 @@ static __always_inline bool conn_tell(void *ctx, struct sock *sk, struct conn *c
 {
 	struct weft_open open = {};
 
+	if (c->flags & CONN_UNIX)
+		return conn_tell_unix(ctx, sk, c);
 	record_head(&open.head, WEFT_RECORD_OPEN, 0, sizeof(open));
 	if (c->flags & CONN_CLIENT) {
 		open.head.flags |= WEFT_CONNECTED;
@@ -144,13 +214,36 @@ static __always_inline void conn_ended(void *ctx, struct sock *sk, struct conn *
 		record_head(&shut.head, WEFT_RECORD_CLOSE, flags, 0);
 		shut.conn = c->id;
 		shut.error = c->error;
-		if (c->flags & CONN_UNNUMBERED)
-			shut.recv_seq = c->moved[WEFT_RECV];
+		if (c->flags & (CONN_UNNUMBERED | CONN_UNIX))
+			shut.recv_seq = conn_counted(c, WEFT_RECV);
 		else
 			shut.recv_seq = sock_ended_at(sk);
 		emit_end(ctx, &shut, sizeof(shut));
 	}
 	c->flags &= ~CONN_OPENED;
+}
+
+/* One direction has ended. */
+static __always_inline void conn_shut(void *ctx, struct sock *sk, struct conn *c, __u8 dir)
+{
+	struct weft_shut shut = {};
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+
+	if (!(c->flags & CONN_OPENED) || conn_want(c) == WEFT_WANT_NOTHING)
+		return;
+	record_head(&shut.head, WEFT_RECORD_SHUT, dir == WEFT_SEND ? WEFT_SEND_BIT : 0, 0);
+	shut.conn = c->id;
+	if (c->flags & CONN_UNNUMBERED)
+		shut.head.flags |= WEFT_UNNUMBERED;
+	if (c->flags & (CONN_UNNUMBERED | CONN_UNIX)) {
+		shut.recv_seq = conn_counted(c, WEFT_RECV);
+		shut.send_seq = conn_counted(c, WEFT_SEND);
+	} else {
+		/* the FIN is in rcv_nxt already, and not yet in write_seq */
+		shut.recv_seq = BPF_CORE_READ(tp, rcv_nxt) - 1;
+		shut.send_seq = BPF_CORE_READ(tp, write_seq);
+	}
+	emit_end(ctx, &shut, sizeof(shut));
 }
 
 /* Whether the connection is left out to stay within the budget. The agent is told when that begins;
@@ -163,7 +256,7 @@ static __always_inline bool conn_shed(void *ctx, struct sock *sk, struct conn *c
 
 	if (!shed && !(c->flags & CONN_SHED))
 		return false;
-	if (sock_key(sk) < shed) {
+	if ((c->flags & CONN_UNIX ? c->base : sock_key(sk)) < shed) {
 		conn_ended(ctx, sk, c, WEFT_SHED);
 		c->flags |= CONN_SHED;
 		return true;
@@ -176,4 +269,63 @@ static __always_inline bool conn_shed(void *ctx, struct sock *sk, struct conn *c
 		c->turn = 0;
 	}
 	return false;
+}
+
+
+/* The state of this very socket. Where it is kept by the socket's address, that of a Unix socket may
+ * have been left behind: not every end of one is seen. */
+static __always_inline struct conn *conn_find_own(void *ctx, struct sock *sk)
+{
+	struct conn *c = conn_find(sk);
+
+#ifndef WEFT_TRUSTED_SOCKS
+	if (c && c->flags & CONN_UNIX &&
+		(READ(sk, __sk_common.skc_family) != AF_UNIX || c->ino != unix_ino(sk))) {
+		conn_ended(ctx, sk, c, 0);
+		conn_forget(sk);
+		return NULL;
+	}
+#endif
+	return c;
+}
+
+/* A receive on a Unix socket moved nothing: it came to the end of the bytes, or the peer went away
+ * without having read all. If the peer has closed it, nothing is to come in either direction, and
+ * this end is not sure to tell when it is closed as well. */
+static __always_inline void conn_unix_over(void *ctx, struct sock *sk, long ret)
+{
+	struct conn *c;
+
+	if (READ(sk, __sk_common.skc_family) != AF_UNIX || (!ret && !unix_at_end(sk)))
+		return;
+	c = conn_find_own(ctx, sk);
+	if (!c || !(c->flags & CONN_UNIX))
+		return;
+	c->error = -ret;
+	if (!ret)
+		conn_shut(ctx, sk, c, WEFT_RECV);
+	if (ret || unix_peer_closed(sk))
+		conn_ended(ctx, sk, c, 0);
+}
+
+/* Its process closes it. */
+static __always_inline void conn_unix_closed(void *ctx, struct sock *sk)
+{
+	struct conn *c = conn_find_own(ctx, sk);
+
+	if (!c || !(c->flags & CONN_UNIX))
+		return;
+	if (unix_at_end(sk))
+		conn_shut(ctx, sk, c, WEFT_RECV);
+	conn_shut(ctx, sk, c, WEFT_SEND);
+	conn_ended(ctx, sk, c, 0);
+	conn_forget(sk);
+}
+
+static __always_inline void conn_unix_shut(void *ctx, struct sock *sk)
+{
+	struct conn *c = conn_find_own(ctx, sk);
+
+	if (c && c->flags & CONN_UNIX)
+		conn_shut(ctx, sk, c, WEFT_SEND);
 }

@@ -19,6 +19,15 @@ static __always_inline void lost_tell(void)
 		__sync_fetch_and_add(&c->lost, 1);
 }
 
+static __always_inline void unix_lost_tell(void)
+{
+	__u32 zero = 0;
+	struct weft_control *c = bpf_map_lookup_elem(&control, &zero);
+
+	if (c)
+		__sync_fetch_and_add(&c->unix_lost, 1);
+}
+
 enum emit_how {
 	EMIT_URGENT, /* wake a napping agent */
 	EMIT_LOOK, /* wake it if the backlog has grown */

@@ -8,12 +8,23 @@
 #define WEFT_TRUSTED_SOCKS
 #define WEFT_CASTS_MAYBE
 #define WEFT_KERNEL_IOVS
-#define WEFT_SLOTS 6
+#define WEFT_SLOTS 10
 #include "iter.h"
 #include "life.h"
 #include "moved.h"
 
-enum slot { SLOT_SEND4, SLOT_SEND6, SLOT_RECV4, SLOT_RECV6, SLOT_FILE_SENT, SLOT_FILE_RECEIVED };
+enum slot {
+	SLOT_SEND4,
+	SLOT_SEND6,
+	SLOT_RECV4,
+	SLOT_RECV6,
+	SLOT_FILE_SENT,
+	SLOT_FILE_RECEIVED,
+	SLOT_UNIX_SEND,
+	SLOT_UNIX_RECV,
+	SLOT_UNIX_FILE_SENT,
+	SLOT_UNIX_FILE_RECEIVED,
+};
 
 /* A call returned. msg is NULL if its bytes lie in the kernel's pages. */
 static __always_inline int on_call(void *ctx, struct socket *socket, const struct msghdr *msg,
@@ -29,13 +40,15 @@ static __always_inline int on_call(void *ctx, struct socket *socket, const struc
 	if (ret <= 0) {
 		if (sk && dir == WEFT_RECV && start_asked(ret, flags))
 			start_answer(sk);
+		else if (sk && dir == WEFT_RECV && ((!ret && size) || ret == -ECONNRESET))
+			conn_unix_over(ctx, sk, ret);
 		return 0;
 	}
 	cnt = counts_get(slot);
 	if (!sk || !cnt || (dir == WEFT_RECV && moved_aside(flags, cnt)))
 		return 0;
 	cnt->v[WEFT_COUNT_SEEN]++;
-	c = moved_conn(sk, cnt, &kind);
+	c = moved_conn(ctx, sk, cnt, &kind);
 	if (!c)
 		return 0;
 	by.how = caller_how((struct task_struct *)bpf_get_current_task_btf());
@@ -103,6 +116,54 @@ int BPF_PROG(spliced_mptcp, struct socket *socket, void *pos, void *pipe, unsign
 	unsigned int flags, long ret)
 {
 	return on_call(ctx, socket, NULL, size, ret, 0, WEFT_RECV, SLOT_FILE_SENT);
+}
+
+SEC("fexit/unix_stream_sendmsg")
+int BPF_PROG(unix_sent, struct socket *socket, struct msghdr *msg, unsigned long size, int ret)
+{
+	return on_call(ctx, socket, msg, size, ret, msg->msg_flags, WEFT_SEND, SLOT_UNIX_SEND);
+}
+
+SEC("fexit/unix_stream_recvmsg")
+int BPF_PROG(unix_received, struct socket *socket, struct msghdr *msg, unsigned long size,
+	int flags, int ret)
+{
+	return on_call(ctx, socket, msg, size, ret, flags, WEFT_RECV, SLOT_UNIX_RECV);
+}
+
+/* Until 6.4. */
+SEC("fexit/unix_stream_sendpage")
+int BPF_PROG(unix_sent_page, struct socket *socket, void *page, int offset, unsigned long size,
+	int flags, long ret)
+{
+	return on_call(ctx, socket, NULL, size, ret, flags, WEFT_SEND, SLOT_UNIX_FILE_SENT);
+}
+
+SEC("fexit/unix_stream_splice_read")
+int BPF_PROG(unix_spliced, struct socket *socket, void *pos, void *pipe, unsigned long size,
+	unsigned int flags, long ret)
+{
+	return on_call(ctx, socket, NULL, size, ret, 0, WEFT_RECV, SLOT_UNIX_FILE_RECEIVED);
+}
+
+SEC("fexit/unix_shutdown")
+int BPF_PROG(unix_shut, struct socket *socket, int how, int ret)
+{
+	struct sock *sk = socket->sk;
+
+	if (sk && !ret && how > 0)
+		conn_unix_shut(ctx, sk);
+	return 0;
+}
+
+SEC("fentry/unix_release")
+int BPF_PROG(unix_released, struct socket *socket)
+{
+	struct sock *sk = socket->sk;
+
+	if (sk)
+		conn_unix_closed(ctx, sk);
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -24,6 +24,7 @@ struct files_struct {
 
 struct inode {
 	unsigned short i_mode;
+	unsigned long i_ino;
 };
 
 struct hlist_node;
@@ -36,6 +37,9 @@ struct file {
 	void *private_data;
 	struct inode *f_inode;
 	unsigned int f_flags;
+	struct {
+		__s64 counter;
+	} f_count;
 	struct hlist_head *f_ep; /* 5.11 */
 };
 
@@ -113,6 +117,7 @@ struct sock {
 	__u16 sk_protocol;
 	__u16 sk_type;
 	int sk_err;
+	__u8 sk_shutdown;
 };
 
 struct socket {
@@ -176,6 +181,29 @@ struct mptcp_sock {
 	__u64 bytes_sent;
 };
 
+struct sockaddr_un {
+	unsigned short sun_family;
+	char sun_path[108];
+};
+
+struct unix_address {
+	int len; /* of the name, its family included */
+	struct sockaddr_un name[];
+};
+
+struct unix_sock {
+	struct unix_address *addr; /* an accepted socket has its listener's */
+	struct sock *peer;
+};
+
+struct file___v6_13 {
+	struct {
+		struct {
+			__s64 counter;
+		} refcnt;
+	} f_ref; /* holders but one */
+};
+
 #pragma clang attribute pop
 
 /* Only the names count: the numbers differ between kernels. */
@@ -187,14 +215,17 @@ enum iter_type {
 };
 
 /* Kernel constants that no BTF carries. */
+#define AF_UNIX         1
 #define AF_INET         2
 #define AF_INET6        10
 #define IPPROTO_TCP     6
 #define IPPROTO_MPTCP   262
 #define SOCK_STREAM     1
+#define SOCK_DEAD_BIT   (1ul << 0) /* enum sock_flags: its process has closed it */
 #define SOCK_DONE_BIT   (1ul << 1) /* enum sock_flags: the peer's FIN was received */
 #define S_IFMT          0170000
 #define S_IFSOCK        0140000
+#define RCV_SHUTDOWN    1
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT    2
 #define TCP_FIN_WAIT1   4
@@ -212,3 +243,4 @@ enum iter_type {
 #define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD   0x00200000
 #define ENOSYS       38
+#define ECONNRESET   104

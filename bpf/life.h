@@ -9,27 +9,6 @@
 #include "conn.h"
 #include <bpf/bpf_tracing.h>
 
-static __always_inline void conn_shut(void *ctx, struct sock *sk, struct conn *c, __u8 dir)
-{
-	struct weft_shut shut = {};
-	struct tcp_sock *tp = (struct tcp_sock *)sk;
-
-	if (!(c->flags & CONN_OPENED) || conn_want(c) == WEFT_WANT_NOTHING)
-		return;
-	record_head(&shut.head, WEFT_RECORD_SHUT, dir == WEFT_SEND ? WEFT_SEND_BIT : 0, 0);
-	shut.conn = c->id;
-	if (c->flags & CONN_UNNUMBERED) {
-		shut.head.flags |= WEFT_UNNUMBERED;
-		shut.recv_seq = c->moved[WEFT_RECV];
-		shut.send_seq = c->moved[WEFT_SEND];
-	} else {
-		/* the FIN is in rcv_nxt already, and not yet in write_seq */
-		shut.recv_seq = BPF_CORE_READ(tp, rcv_nxt) - 1;
-		shut.send_seq = BPF_CORE_READ(tp, write_seq);
-	}
-	emit_end(ctx, &shut, sizeof(shut));
-}
-
 static __always_inline bool is_local(struct sock *sk)
 {
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET) {

@@ -98,9 +98,11 @@ struct conn {
 	__u32 left[2]; /* bytes still to copy in this turn */
 	__u32 error; /* sk_err when the connection ended */
 	__u8 turn; /* direction of the latest call + 1 */
-	__u8 flags; /* CONN_* */
 	__u8 start; /* enum conn_start: of the next call */
+	__u16 flags; /* CONN_* */
 	__u32 start_seq; /* QUIET: where that call must begin */
+	__u32 base; /* Unix: the number of either direction's first byte, the same at both ends */
+	__u32 ino; /* Unix: of the socket, whose address may be used again */
 };
 enum conn_start {
 	START_IN_BETWEEN, /* nothing is known: another call was before it */
@@ -118,6 +120,8 @@ enum {
 	CONN_MPTCP = 1u << 4,
 	CONN_NONBLOCKING = 1u << 6, /* connect() did not wait */
 	CONN_SHED = 1u << 7, /* left out to stay within the budget */
+	CONN_UNIX = 1u << 8,
+	CONN_ACCEPTED = 1u << 9, /* Unix: the server's end */
 	CONN_SELF = 1u << 5, /* weft's own: announced, so that its server's end can be left out */
 };
 #ifdef WEFT_TRUSTED_SOCKS

@@ -40,11 +40,13 @@ static __always_inline __u32 budget_take(struct conn *c, __u8 dir, __u32 n)
 static __always_inline void moved_place(struct conn *c, struct sock *sk, enum sock_kind kind,
 	__u8 dir, __u32 n, struct weft_data *d)
 {
-	if (c->flags & CONN_UNNUMBERED || kind != SOCK_TCP) {
+	if (kind != SOCK_TCP && kind != SOCK_UNIX)
 		c->flags |= CONN_UNNUMBERED;
+	if (c->flags & CONN_UNNUMBERED)
 		d->head.flags |= WEFT_UNNUMBERED;
-		d->seq = c->moved[dir & 1];
-		d->other = c->moved[!(dir & 1)];
+	if (c->flags & (CONN_UNNUMBERED | CONN_UNIX)) {
+		d->seq = conn_counted(c, dir);
+		d->other = conn_counted(c, !(dir & 1));
 		d->age_ns = ~0u;
 	} else {
 		struct tcp_sock *tp = sock_tcp(sk);
@@ -80,7 +82,7 @@ static __always_inline bool body_goes_on(
 	if ((__u32)what != WEFT_WANT_UNTIL_RECV + dir)
 		return false;
 	if (c->flags & CONN_UNNUMBERED || kind != SOCK_TCP) {
-		end = c->moved[dir & 1] + n;
+		end = conn_counted(c, dir) + n;
 	} else {
 		struct tcp_sock *tp = sock_tcp(sk);
 
@@ -138,6 +140,7 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	}
 	/* before the record's time is taken: an announcement must be the older of the two */
 	if (!conn_announce(ctx, sk, c)) {
+		c->moved[dir & 1] += n;
 		cnt->v[WEFT_COUNT_LOST_FULL]++;
 		return 0;
 	}
@@ -154,7 +157,7 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	s->data.caught = 0;
 	s->data.why = src->why;
 	moved_place(c, sk, kind, dir, n, &s->data);
-	if (kind != SOCK_TCP)
+	if (c->flags & CONN_UNNUMBERED)
 		cnt->v[WEFT_COUNT_UNNUMBERED]++;
 
 	take = want == WEFT_WANT_HEADS ? budget_take(c, dir, n) : 0;
@@ -228,9 +231,9 @@ static __always_inline bool mptcp_over(const struct conn *c, struct sock *sk)
 /* The connection's state, made at first sight if the current process is traced. NULL: counted,
  * nothing more to do. */
 static __always_inline struct conn *moved_conn(
-	struct sock *sk, struct weft_counts *cnt, enum sock_kind *ret_kind)
+	void *ctx, struct sock *sk, struct weft_counts *cnt, enum sock_kind *ret_kind)
 {
-	struct conn *c = conn_find(sk);
+	struct conn *c = conn_find_own(ctx, sk);
 	struct conn fresh;
 
 	if (c && (c->flags & CONN_SELF || mptcp_over(c, sk))) {
@@ -251,6 +254,8 @@ static __always_inline struct conn *moved_conn(
 		return NULL;
 	}
 	conn_start(&fresh, *ret_kind, 0);
+	if (*ret_kind == SOCK_UNIX)
+		conn_start_unix(&fresh, sk);
 	if (mptcp_over(&fresh, sk)) {
 		cnt->v[WEFT_COUNT_FILTERED]++;
 		return NULL;
@@ -258,6 +263,8 @@ static __always_inline struct conn *moved_conn(
 	c = conn_make(sk, &fresh);
 	if (!c) {
 		lost_tell();
+		if (*ret_kind == SOCK_UNIX)
+			unix_lost_tell();
 		cnt->v[WEFT_COUNT_LOST_MAP]++;
 	}
 	return c;

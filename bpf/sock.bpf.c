@@ -6,6 +6,7 @@
  */
 #define WEFT_TRUSTED_SOCKS
 #define WEFT_CASTS
+#define WEFT_UNIX_ENDS_UNSEEN
 #include "life.h"
 #include "moved.h"
 #include "regs.h"
@@ -121,6 +122,8 @@ static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int fla
 	if (ret <= 0) {
 		if (dir == WEFT_RECV && start_asked(ret, flags))
 			start_answer(sk);
+		else if (dir == WEFT_RECV && (!ret || ret == -ECONNRESET))
+			conn_unix_over(ctx, sk, ret);
 		return 0;
 	}
 	cnt = counts_get(dir);
@@ -129,7 +132,7 @@ static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int fla
 	if (dir == WEFT_RECV && moved_aside(flags, cnt))
 		return 0;
 	cnt->v[WEFT_COUNT_SEEN]++;
-	c = moved_conn(sk, cnt, &kind);
+	c = moved_conn(ctx, sk, cnt, &kind);
 	if (!c)
 		return 0;
 	find_source(sk, dir, flags, &src);

@@ -20,6 +20,7 @@ enum sock_kind {
 	SOCK_TCP, /* sequence numbers follow the bytes */
 	SOCK_UNNUMBERED, /* they do not: kTLS, sockmap */
 	SOCK_MPTCP, /* not even a tcp_sock */
+	SOCK_UNIX, /* a Unix stream socket: no numbers at all */
 };
 
 #if defined(WEFT_CASTS) || defined(WEFT_CASTS_MAYBE)
@@ -54,7 +55,8 @@ static __always_inline enum sock_kind sock_kind(struct sock *sk)
 	__u16 protocol;
 
 	if (family != AF_INET && family != AF_INET6)
-		return SOCK_OTHER;
+		return family == AF_UNIX && READ(sk, sk_type) == SOCK_STREAM ? SOCK_UNIX
+									     : SOCK_OTHER;
 	protocol = READ(sk, sk_protocol);
 	if (protocol == IPPROTO_MPTCP)
 		return SOCK_MPTCP;

@@ -124,14 +124,25 @@ static __always_inline enum conn_start whose_turn(struct sock *sk, __u32 *ret_se
 
 static __always_inline void start_answer(struct sock *sk)
 {
+	enum sock_kind kind = sock_kind(sk);
+	struct conn fresh, *c = conn_find(sk);
 	enum conn_start start;
-	struct conn fresh, *c;
 	__u32 seq = 0;
 
-	if (sock_kind(sk) != SOCK_TCP)
+	if (kind == SOCK_UNIX) {
+		if (!c) {
+			conn_start(&fresh, kind, 0);
+			conn_start_unix(&fresh, sk);
+			fresh.start = START_IN_BETWEEN;
+			fresh.flags |= CONN_UNNUMBERED;
+			if (!conn_make(sk, &fresh))
+				unix_lost_tell();
+		}
+		return;
+	}
+	if (kind != SOCK_TCP)
 		return;
 	start = whose_turn(sk, &seq);
-	c = conn_find(sk);
 	if (!c && start != START_IN_BETWEEN) {
 		conn_start(&fresh, SOCK_TCP, 0);
 		c = conn_make(sk, &fresh);

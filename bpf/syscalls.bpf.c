@@ -14,21 +14,48 @@ struct sys_exit {
 	long ret;
 };
 
-/* The TCP socket behind a descriptor of the task, or NULL. */
-static __always_inline struct sock *fd_sock(struct task_struct *task, __u64 fd)
+struct sys_enter {
+	__u64 common;
+	long nr;
+	__u64 args[6];
+};
+
+/* The socket's file behind a descriptor of the task, or NULL. */
+static __always_inline struct file *fd_file(struct task_struct *task, __u64 fd)
 {
 	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
 	struct file **slots = BPF_CORE_READ(fdt, fd);
 	struct file *file = NULL;
-	struct socket *socket;
 
 	if ((__u32)fd >= BPF_CORE_READ(fdt, max_fds))
 		return NULL;
 	bpf_probe_read_kernel(&file, sizeof(file), slots + (__u32)fd);
 	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return NULL;
-	socket = BPF_CORE_READ(file, private_data);
+	return file;
+}
+
+static __always_inline struct sock *file_sock(struct file *file)
+{
+	struct socket *socket = BPF_CORE_READ(file, private_data);
+
 	return BPF_CORE_READ(socket, sk);
+}
+
+static __always_inline struct sock *fd_sock(struct task_struct *task, __u64 fd)
+{
+	struct file *file = fd_file(task, fd);
+
+	return file ? file_sock(file) : NULL;
+}
+
+static __always_inline __s64 file_holders(struct file *file)
+{
+	struct file___v6_13 *newer = (void *)file;
+
+	if (bpf_core_field_exists(file->f_count))
+		return BPF_CORE_READ(file, f_count.counter);
+	return BPF_CORE_READ(newer, f_ref.refcnt.counter) + 1;
 }
 
 /* One call's answer to: which descriptor, which bytes. */
@@ -72,7 +99,7 @@ static __always_inline int record_call(void *ctx, struct task_struct *task, stru
 	if (TASK_COMPAT(task))
 		source_none(&call->src, WEFT_NO_COPY_COMPAT);
 	cnt->v[WEFT_COUNT_SEEN]++;
-	c = moved_conn(sk, cnt, &kind);
+	c = moved_conn(ctx, sk, cnt, &kind);
 	if (!c)
 		return 0;
 	return moved(ctx, sk, call->dir, call->n, &call->src, &by, c, cnt, kind);
@@ -191,6 +218,21 @@ static __always_inline int on_file(struct sys_exit *ctx, __u8 dir, bool third)
 	return record_call(ctx, task, &call);
 }
 
+/* A receive that moved nothing; arg0 = fd */
+static __always_inline int on_end(struct sys_exit *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct sock *sk;
+	struct pt_regs r;
+
+	if (!current_traced() || !task_regs(task, &r))
+		return 0;
+	sk = fd_sock(task, REGS_ARG0(&r));
+	if (sk)
+		conn_unix_over(ctx, sk, ctx->ret);
+	return 0;
+}
+
 #define HOOK(name, body)                                                                           \
 	SEC("tracepoint/syscalls/sys_exit_" #name)                                                 \
 	int exit_##name(struct sys_exit *ctx)                                                      \
@@ -198,15 +240,18 @@ static __always_inline int on_file(struct sys_exit *ctx, __u8 dir, bool third)
 		return body;                                                                       \
 	}
 
-HOOK(read, on_buffer(ctx, WEFT_RECV, false))
-HOOK(recvfrom, on_recvfrom(ctx))
+#define HOOK_RECV(name, body)                                                                      \
+	HOOK(name, !ctx->ret || ctx->ret == -ECONNRESET ? on_end(ctx) : body)
+
+HOOK_RECV(read, on_buffer(ctx, WEFT_RECV, false))
+HOOK_RECV(recvfrom, on_recvfrom(ctx))
 HOOK(write, on_buffer(ctx, WEFT_SEND, false))
 HOOK(sendto, on_buffer(ctx, WEFT_SEND, true))
-HOOK(readv, on_iov(ctx, WEFT_RECV))
-HOOK(preadv2, on_iov(ctx, WEFT_RECV))
+HOOK_RECV(readv, on_iov(ctx, WEFT_RECV))
+HOOK_RECV(preadv2, on_iov(ctx, WEFT_RECV))
 HOOK(writev, on_iov(ctx, WEFT_SEND))
 HOOK(pwritev2, on_iov(ctx, WEFT_SEND))
-HOOK(recvmsg, on_msghdr(ctx, WEFT_RECV))
+HOOK_RECV(recvmsg, on_msghdr(ctx, WEFT_RECV))
 HOOK(sendmsg, on_msghdr(ctx, WEFT_SEND))
 HOOK(recvmmsg, on_batch(ctx, WEFT_RECV))
 HOOK(sendmmsg, on_batch(ctx, WEFT_SEND))
@@ -218,6 +263,40 @@ int exit_splice(struct sys_exit *ctx)
 {
 	on_file(ctx, WEFT_SEND, true);
 	return on_file(ctx, WEFT_RECV, false);
+}
+
+/* Unix sockets have no tracepoints for their ends. */
+SEC("tracepoint/syscalls/sys_exit_shutdown")
+int exit_shutdown(struct sys_exit *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct pt_regs r;
+	struct sock *sk;
+
+	if (ctx->ret || !current_traced() || !task_regs(task, &r) || !(int)REGS_ARG1(&r))
+		return 0;
+	sk = fd_sock(task, REGS_ARG0(&r));
+	if (sk)
+		conn_unix_shut(ctx, sk);
+	return 0;
+}
+
+/* Only a descriptor's last holder closes its socket. What goes with its process is not seen. */
+SEC("tracepoint/syscalls/sys_enter_close")
+int enter_close(struct sys_enter *ctx)
+{
+	struct file *file;
+	struct sock *sk;
+
+	if (!current_traced())
+		return 0;
+	file = fd_file((struct task_struct *)bpf_get_current_task_btf(), ctx->args[0]);
+	if (!file || file_holders(file) > 1)
+		return 0;
+	sk = file_sock(file);
+	if (sk && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
+		conn_unix_closed(ctx, sk);
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

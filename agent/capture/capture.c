@@ -58,6 +58,10 @@ static bool record_valid(const struct weft_record *rec, size_t size)
 		       (data->off == WEFT_OFF_TAIL ||
 			       (uint64_t)data->off + data->caught <= data->len);
 	case WEFT_RECORD_OPEN:
+		if (rec->flags & WEFT_UNIX)
+			return rec->size == sizeof(struct weft_open_unix) &&
+			       ((const struct weft_open_unix *)rec)->path_len <= WEFT_PATH_LEN;
+		return rec->size == sizeof(struct weft_open);
 	case WEFT_RECORD_LISTEN:
 		return rec->size == sizeof(struct weft_open);
 	case WEFT_RECORD_SHUT:

@@ -26,6 +26,15 @@ static int adapt(struct fentry_bpf *skel)
 	}
 	if (!has_function(btf, "inet_sendpage"))
 		bpf_program__set_autoload(skel->progs.sent_page, false);
+	if (!has_function(btf, "unix_stream_sendpage"))
+		bpf_program__set_autoload(skel->progs.unix_sent_page, false);
+	if (!has_function(btf, "unix_stream_sendmsg")) { /* Unix sockets as a module */
+		bpf_program__set_autoload(skel->progs.unix_sent, false);
+		bpf_program__set_autoload(skel->progs.unix_received, false);
+		bpf_program__set_autoload(skel->progs.unix_spliced, false);
+		bpf_program__set_autoload(skel->progs.unix_shut, false);
+		bpf_program__set_autoload(skel->progs.unix_released, false);
+	}
 	if (!has_function(btf, "mptcp_splice_read"))
 		bpf_program__set_autoload(skel->progs.spliced_mptcp, false);
 	skel->rodata->can_cast = has_function(btf, "bpf_rdonly_cast");

@@ -16,16 +16,24 @@
 #define TCP_ULP 31
 #endif
 
-/* Plain TCP: on others a receive that peeks does more than that. */
-static bool is_tcp(int fd)
+static int option(int fd, int name)
 {
-	int protocol = 0;
-	socklen_t len = sizeof(protocol);
-	char ulp[16] = "";
+	int value = -1;
+	socklen_t len = sizeof(value);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) || protocol != IPPROTO_TCP)
+	return getsockopt(fd, SOL_SOCKET, name, &value, &len) ? -1 : value;
+}
+
+/* Plain TCP, or a Unix stream: on others a receive that peeks does more than that. */
+static bool can_ask(int fd)
+{
+	char ulp[16] = "";
+	socklen_t len = sizeof(ulp);
+
+	if (option(fd, SO_DOMAIN) == AF_UNIX)
+		return option(fd, SO_TYPE) == SOCK_STREAM;
+	if (option(fd, SO_PROTOCOL) != IPPROTO_TCP)
 		return false;
-	len = sizeof(ulp);
 	return getsockopt(fd, IPPROTO_TCP, TCP_ULP, ulp, &len) || !len || !ulp[0];
 }
 
@@ -34,7 +42,7 @@ static void ask(int fd)
 {
 	char none;
 
-	if (is_tcp(fd))
+	if (can_ask(fd))
 		(void)recv(fd, &none, 1, MSG_OOB | MSG_PEEK | MSG_DONTWAIT);
 }
 

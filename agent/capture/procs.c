@@ -193,7 +193,7 @@ static bool wanted(const struct procs *p, const struct proc *proc)
 static void decide(struct procs *p, struct proc *proc)
 {
 	bool traced = wanted(p, proc);
-	bool older = traced && !proc->traced && !proc->born_ns;
+	bool older = traced && !proc->traced && (!proc->born_ns || proc->passed_over);
 
 	if (traced && !proc->described) {
 		/* at once: a server that gives itself a title soon overwrites its environment with
@@ -207,6 +207,7 @@ static void decide(struct procs *p, struct proc *proc)
 	else if (!traced && proc->traced)
 		p->traced--;
 	proc->traced = traced;
+	proc->passed_over |= !traced;
 	/* an entry that is gone again: it exited meanwhile */
 	if (traced)
 		capture_trace(p->capture, proc->pid, WEFT_TRACED);
@@ -275,8 +276,10 @@ void procs_on_proc(struct procs *p, const struct weft_proc *rec)
 	parent = find(p, rec->parent);
 	if (!proc)
 		return;
-	if (rec->head.flags & (WEFT_EXEC | WEFT_FORKED))
+	if (rec->head.flags & (WEFT_EXEC | WEFT_FORKED)) {
 		proc->born_ns = rec->head.time_ns;
+		proc->passed_over = false;
+	}
 	memcpy(proc->comm, rec->comm, sizeof(proc->comm));
 	proc->comm[sizeof(proc->comm) - 1] = '\0';
 	if (exec && !proc->traced) {

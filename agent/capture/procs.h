@@ -16,6 +16,7 @@ struct proc {
 	bool inherited; /* its parent was traced */
 	bool local_client; /* connected to this host */
 	bool described; /* resource is set */
+	bool passed_over; /* there was a time since born_ns when it was not traced */
 	uint64_t seen_ns; /* when this was first known (CLOCK_MONOTONIC) */
 	uint64_t born_ns; /* its latest fork or exec, 0 if not seen */
 	uint8_t port_count;

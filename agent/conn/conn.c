@@ -15,6 +15,9 @@
 #define DOUBT_NS    (300 * NS_PER_SEC) /* quiet for so long after a loss: taken for ended */
 #define DOUBT_STEP  256 /* looked at in one tick */
 #define CONNECT_NS  (1000u * 1000) /* from a connect() to its announcement, at most */
+/* A Unix socket whose end may not be told is forgotten after so long, and comes back if it lives. */
+#define UNIX_QUIET_NS (60 * NS_PER_SEC)
+#define UNIX_STEP     64
 
 static void tally(struct conns *all, const struct stream_tally *t)
 {
@@ -124,6 +127,14 @@ static bool is_idle(const struct conn *c)
 	       !stream_holds(&c->streams[1]) && c->proto->idle(c->state);
 }
 
+/* Forgets one that may live, and come back. */
+static void conn_drop(struct conn *c, enum counter why, uint64_t now_ns)
+{
+	count(c->all->counters, why);
+	capture_want(c->all->capture, c->id, is_idle(c) ? WEFT_WANT_AGAIN_FRESH : WEFT_WANT_AGAIN);
+	conn_end(c, END_EVICTED, 0, now_ns);
+}
+
 /* Second chance: forgets one that had no record since the search last came by. */
 static void evict(struct conns *all, uint64_t now_ns)
 {
@@ -134,10 +145,7 @@ static void evict(struct conns *all, uint64_t now_ns)
 		if (!c->id)
 			continue;
 		if (!c->touched) {
-			count(all->counters, COUNT_CONNS_EVICTED);
-			capture_want(all->capture, c->id,
-				is_idle(c) ? WEFT_WANT_AGAIN_FRESH : WEFT_WANT_AGAIN);
-			conn_end(c, END_EVICTED, 0, now_ns);
+			conn_drop(c, COUNT_CONNS_EVICTED, now_ns);
 			return;
 		}
 		c->touched = false;
@@ -166,6 +174,11 @@ static void set_ends(struct conn *c, const struct weft_open *rec)
 	c->ends.netns = rec->netns;
 	memcpy(c->ends.local_addr, rec->local_addr, ADDR_LEN);
 	memcpy(c->ends.remote_addr, rec->remote_addr, ADDR_LEN);
+	if (rec->head.flags & WEFT_UNIX) {
+		const struct weft_open_unix *open = (const struct weft_open_unix *)rec;
+
+		c->ends.path = paths_intern(&c->all->paths, open->path, open->path_len);
+	}
 }
 
 static struct conn *conn_add(struct conns *all, uint64_t id, uint64_t now_ns)
@@ -234,8 +247,10 @@ void conns_on_open(struct conns *all, const struct weft_open *rec)
 		if (rec->head.time_ns - rec->connect_ns < CONNECT_NS)
 			c->connect_evidence = all->ops->connecting(
 				all->ctx, rec->head.pid, rec->head.tid, rec->connect_ns);
-		if (rec->local_port)
+		if (rec->local_port || c->ends.path)
 			all->ops->connected(all->ctx, &c->ends);
+	} else if (c->ends.path) {
+		c->role = rec->head.flags & WEFT_ACCEPTED ? ROLE_SERVER : ROLE_UNKNOWN;
 	} else if (listeners_have(all->listeners, rec->netns, rec->local_port)) {
 		c->role = ROLE_SERVER;
 	}
@@ -464,9 +479,7 @@ static void settle_doubt(struct conns *all, uint64_t now_ns)
 
 		if (!c->id || c->latest_ns >= all->doubt_ns)
 			continue;
-		count(all->counters, COUNT_CONNS_ENDED_UNSEEN);
-		capture_want(all->capture, c->id, WEFT_WANT_AGAIN);
-		conn_end(c, END_EVICTED, 0, now_ns);
+		conn_drop(c, COUNT_CONNS_ENDED_UNSEEN, now_ns);
 	}
 	if (all->doubt_at < all->capacity)
 		return;
@@ -475,8 +488,27 @@ static void settle_doubt(struct conns *all, uint64_t now_ns)
 	all->doubt_next_ns = 0;
 }
 
+static void settle_unix(struct conns *all, uint64_t now_ns)
+{
+	for (unsigned n = 0; n < UNIX_STEP && n < all->capacity; n++) {
+		struct conn *c = &all->v[all->unix_hand];
+
+		all->unix_hand = (all->unix_hand + 1) % all->capacity;
+		if (!c->id || !c->ends.path || now_ns - c->latest_ns < UNIX_QUIET_NS)
+			continue;
+		if (is_idle(c)) {
+			conn_drop(c, COUNT_CONNS_ENDED_UNSEEN, now_ns);
+		} else if (c->given_up || c->unselected) { /* and stays so */
+			count(all->counters, COUNT_CONNS_ENDED_UNSEEN);
+			conn_end(c, END_EVICTED, 0, now_ns);
+		}
+	}
+}
+
 void conns_tick(struct conns *all, uint64_t now_ns)
 {
+	if (all->unix_ends_unseen)
+		settle_unix(all, now_ns);
 	if (all->doubt_ns && now_ns - all->doubt_ns > DOUBT_NS)
 		settle_doubt(all, now_ns);
 	for (unsigned i = 0; i < all->waiting_count;) {
@@ -544,6 +576,7 @@ int conns_new(const struct conns_options *options, struct procs *procs, struct l
 	all->sink.ops = &CONN_SINK;
 	all->capacity = n;
 	all->self = options->self;
+	all->unix_ends_unseen = options->unix_ends_unseen;
 	all->v = calloc(n, sizeof(all->v[0]));
 	all->free = calloc(n, sizeof(all->free[0]));
 	all->states = calloc(n, all->state_size);
@@ -577,6 +610,7 @@ void conns_free(struct conns *all)
 		return;
 	stream_pool_free(all->blocks);
 	exchange_pool_free(all->exchanges);
+	paths_release(&all->paths);
 	table_release(&all->by_id);
 	table_release(&all->own);
 	free(all->states);

@@ -38,6 +38,7 @@ struct conns_options {
 	uint32_t self; /* our own pid: connections from it are not followed, at either end */
 	unsigned max_connections;
 	unsigned max_exchanges;
+	bool unix_ends_unseen; /* the hooks do not tell of every Unix socket that is closed */
 };
 
 /* Borrows everything. 0 or -ENOMEM. */

@@ -2,6 +2,7 @@
 /* Inside the stage: what conn.c (the life of connections) and parse.c (their bytes) share. */
 #pragma once
 #include "conn/conn.h"
+#include "conn/paths.h"
 #include "conn/stream.h"
 #include "conn/turns.h"
 #include "core/table.h"
@@ -51,6 +52,9 @@ struct conns {
 	struct table by_id;
 	struct table own; /* client ends of weft itself */
 	uint32_t self;
+	bool unix_ends_unseen;
+	uint32_t unix_hand; /* how far the search for ended ones has come */
+	struct paths paths;
 	struct conn *v;
 	uint32_t *free;
 	uint32_t free_count, capacity, hand;

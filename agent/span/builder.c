@@ -186,6 +186,14 @@ static struct slice addr_slice(struct build *b, const uint8_t addr[static ADDR_L
 	return text_since(b->text, from);
 }
 
+/* The other end's address; of a Unix socket where the server listens. */
+static struct slice peer_slice(struct build *b)
+{
+	const struct endpoints *ends = b->ex->ends;
+
+	return ends->path ? slice_str(ends->path) : addr_slice(b, ends->remote_addr);
+}
+
 /* The methods that the conventions take as known: RFC 9110, PATCH (RFC 5789) and QUERY. The method
  * itself, or the empty slice. Methods are case-sensitive (RFC 9110, 9.1). */
 static struct slice method_known(struct slice method)
@@ -279,8 +287,24 @@ static void add_outcome(struct build *b)
 		add_own(b, SLICE("weft.incomplete"), incomplete);
 }
 
+/* Only a Unix socket's server has a name: its peer's, seen by the client, and its own. */
+static void add_unix(struct build *b)
+{
+	const struct exchange *ex = b->ex;
+
+	add_own(b, SLICE("network.transport"), SLICE("unix"));
+	if (ex->ends->path[0])
+		add_own(b, ex->role == ROLE_SERVER ? SLICE("network.local.address")
+						   : SLICE("network.peer.address"),
+			slice_str(ex->ends->path));
+}
+
 static void add_peer(struct build *b, struct slice peer)
 {
+	if (b->ex->ends->path) {
+		add_unix(b);
+		return;
+	}
 	add_own(b, SLICE("network.peer.address"), peer);
 	add_int(b, SLICE("network.peer.port"), b->ex->ends->remote_port);
 }
@@ -380,7 +404,8 @@ static struct authority call_authority(const struct http_call *http, const struc
 static struct slice find_route(struct build *b, struct slice path, unsigned *notes)
 {
 	const struct exchange *ex = b->ex;
-	uint64_t scope = (uint64_t)ex->ends->netns << 16 | ex->ends->local_port;
+	uint64_t scope = ex->ends->path ? (uintptr_t)ex->ends->path
+					: (uint64_t)ex->ends->netns << 16 | ex->ends->local_port;
 	bool learn = ex->http.status && ex->http.status != 404;
 	struct slice route = {NULL, 0};
 	enum route_found found = (learn ? route_learn : route_find)(
@@ -440,13 +465,16 @@ static void build_server(struct build *b, unsigned *notes)
 		add_str(b, SLICE("server.address"), server.host);
 		if (port)
 			add_int(b, SLICE("server.port"), port);
-	} else { /* HTTP/1.0 */
+	} else if (ex->ends->path) { /* HTTP/1.0 */
+		add_own(b, SLICE("server.address"), slice_str(ex->ends->path));
+	} else {
 		add_own(b, SLICE("server.address"), addr_slice(b, ex->ends->local_addr));
 		add_int(b, SLICE("server.port"), ex->ends->local_port);
 	}
-	peer = addr_slice(b, ex->ends->remote_addr);
+	peer = peer_slice(b);
 	client = forwarded_address(ex->http.forwarded_for);
-	add_str(b, SLICE("client.address"), client.len ? client : peer);
+	if (client.len || !ex->ends->path)
+		add_str(b, SLICE("client.address"), client.len ? client : peer);
 	add_peer(b, peer);
 	add_version(b);
 	if (ex->http.user_agent.len)
@@ -499,7 +527,7 @@ static void build_client(struct build *b)
 	target_parse(ex->http.target, slice_eq(method, SLICE("CONNECT")), &target);
 	scheme = target_scheme(&target);
 	server = call_authority(&ex->http, &target);
-	peer = addr_slice(b, ex->ends->remote_addr);
+	peer = peer_slice(b);
 	/* Of a proxied request the peer is the proxy, so there the scheme's port is the server's.
 	 */
 	if (!server.port && server.host.len && target.form == TARGET_ABSOLUTE)
@@ -515,8 +543,11 @@ static void build_client(struct build *b)
 	add_method(b, method);
 	add_outcome(b);
 	add_str(b, SLICE("server.address"), server.host);
-	add_int(b, SLICE("server.port"), server.port);
-	add_str(b, SLICE("url.full"), build_url(b, &target, scheme, server.host, server.port));
+	if (server.port)
+		add_int(b, SLICE("server.port"), server.port);
+	add_str(b, SLICE("url.full"),
+		build_url(b, &target, scheme, server.host,
+			server.port ? server.port : scheme_port(scheme)));
 	add_peer(b, peer);
 	add_version(b);
 	add_sizes(b);

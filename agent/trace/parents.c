@@ -84,7 +84,9 @@ static bool is_other_end(const struct trace_node *open, const struct exchange *c
 {
 	return open->ex && (uint32_t)open->ex->request_pos == (uint32_t)call->request_pos &&
 	       open->ex->ends->remote_port == call->ends->local_port &&
-	       open->ex->ends->local_port == call->ends->remote_port;
+	       (call->ends->path ? !memcmp(open->ex->ends->remote_addr, call->ends->local_addr,
+					   ADDR_LEN)
+				 : open->ex->ends->local_port == call->ends->remote_port);
 }
 
 /* The process' open request whose trace this is: of several, the one that came with the very same

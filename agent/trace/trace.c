@@ -18,6 +18,8 @@
 #define SOCKET_WAIT_NS                                                                             \
 	(2 * NS_PER_SEC) /* a preempted client records its send late, but not later */
 
+#define UNIX_NETNS UINT32_MAX
+
 #define CLAIMS 8192 /* span ids from headers that are remembered: seconds' worth */
 
 struct trace {
@@ -163,7 +165,8 @@ static struct end_key key_of(const struct exchange *ex, bool server)
 		.seq = (uint32_t)ex->request_pos,
 		.opposite = ex->opposite,
 		.client_port = server ? e->remote_port : e->local_port,
-		.netns = addr_is_loopback(client) ? e->netns : 0,
+		/* a Unix socket's number is the machine's, and nothing translates it */
+		.netns = e->path ? UNIX_NETNS : addr_is_loopback(client) ? e->netns : 0,
 	};
 
 	memcpy(key.client_addr, client, ADDR_LEN);

@@ -13,6 +13,8 @@ enum weft_sleep {
 struct weft_control {
 	uint64_t next_conn; /* numbers given to connections so far; counted up by the programs */
 	uint64_t conns; /* connections whose state lies in their sockets; counted by the programs */
+	uint64_t unix_lost; /* calls on Unix sockets for which there was no room: of one that is
+			       first seen later nothing says whether that was its first */
 	uint64_t lost; /* records lost so far; counted up by the programs, so that a record that
 			  came after a loss finds it counted */
 	uint32_t

@@ -39,7 +39,8 @@ enum weft_direction {
 /* weft_record.flags */
 enum {
 	WEFT_SEND_BIT = 1u << 0, /* DATA, SHUT: direction is WEFT_SEND */
-	WEFT_UNNUMBERED = 1u << 1, /* seq counts bytes since first sight (kTLS, sockmap, MPTCP) */
+	WEFT_UNNUMBERED = 1u << 1, /* seq counts bytes since first sight (kTLS, sockmap, MPTCP, a
+				      Unix socket joined in its middle) */
 	WEFT_NO_COPY = 1u << 2, /* the bytes could not be read at all: weft_data.why says why */
 	WEFT_FORKED = 1u << 3, /* PROC: the parent was traced */
 	WEFT_EXEC = 1u << 4, /* PROC: seen at exec */
@@ -47,6 +48,9 @@ enum {
 				  not block */
 	WEFT_NONBLOCKING = 1u << 4, /* DATA with bytes: the socket is O_NONBLOCK */
 	WEFT_CONNECTED = 1u << 5, /* OPEN: this end called connect(): it is the client */
+	WEFT_ACCEPTED = 1u << 6, /* OPEN: this end was accepted: it is the server (only Unix sockets
+				    say so) */
+	WEFT_UNIX = 1u << 7, /* OPEN: a Unix stream socket: struct weft_open_unix */
 	WEFT_FRESH = 1u << 5, /* DATA: nothing was sent or received on the socket before */
 	WEFT_QUIET = 1u << 6, /* DATA: nothing was under way before, if this asks and not answers */
 	WEFT_LOCAL_CLIENT = 1u << 7, /* PROC: it connects to this very host */
@@ -82,7 +86,7 @@ struct weft_record {
 struct weft_data {
 	struct weft_record head;
 	uint64_t conn; /* never used twice while the agent runs */
-	uint32_t seq; /* TCP sequence number of the call's first byte */
+	uint32_t seq; /* TCP sequence number of the call's first byte, or the like */
 	uint32_t len; /* bytes that the call moved */
 	uint32_t other; /* sequence number that the opposite direction had reached */
 	uint32_t age_ns; /* sends: since the last segment left (tcp_wstamp_ns), saturated */
@@ -105,6 +109,16 @@ struct weft_open {
 	uint16_t remote_port;
 	uint32_t netns; /* inode number of the network namespace */
 	uint64_t connect_ns; /* when connect() began, 0 if not seen; head.tid called it */
+};
+
+#define WEFT_PATH_LEN 108
+
+/* open: an address is the number of that end's socket, zeroes if it has none yet; no ports. */
+struct weft_open_unix {
+	struct weft_open open;
+	char path[WEFT_PATH_LEN]; /* where the server listens; an abstract one begins with a 0 */
+	uint16_t path_len;
+	uint16_t pad;
 };
 
 struct weft_shut {
@@ -132,5 +146,6 @@ struct weft_proc {
 static_assert(sizeof(struct weft_record) == 24, "record layout");
 static_assert(sizeof(struct weft_data) == 56, "record layout");
 static_assert(sizeof(struct weft_open) == 80, "record layout");
+static_assert(sizeof(struct weft_open_unix) == 192, "record layout");
 static_assert(sizeof(struct weft_shut) == 48, "record layout");
 static_assert(sizeof(struct weft_proc) == 184, "record layout");

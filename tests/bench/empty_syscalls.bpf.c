@@ -16,5 +16,7 @@ EMPTY(exit_sendmsg, "tracepoint/syscalls/sys_exit_sendmsg")
 EMPTY(exit_sendmmsg, "tracepoint/syscalls/sys_exit_sendmmsg")
 EMPTY(exit_sendfile64, "tracepoint/syscalls/sys_exit_sendfile64")
 EMPTY(exit_splice, "tracepoint/syscalls/sys_exit_splice")
+EMPTY(exit_shutdown, "tracepoint/syscalls/sys_exit_shutdown")
+EMPTY(enter_close, "tracepoint/syscalls/sys_enter_close")
 
 const char LICENSE[] __attribute__((section("license"), used)) = "Dual BSD/GPL";

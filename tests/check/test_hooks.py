@@ -12,7 +12,7 @@ def hooks(*objects):
     found = set()
     for name in objects:
         dump = subprocess.run(["readelf", "-SW", tree.BUILD / name], capture_output=True, text=True, check=True)
-        found |= set(re.findall(r"\s((?:fexit|tp_btf|tracepoint)/\S+)\s", dump.stdout))
+        found |= set(re.findall(r"\s((?:fentry|fexit|tp_btf|tracepoint)/\S+)\s", dump.stdout))
     return {name for name in found if not name.startswith(".")}
 
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Speaks HTTP with itself over one TCP connection, a client thread and a server thread, with a
+ * Speaks HTTP with itself over one TCP connection (or Unix stream socket), a client thread and a server thread, with a
  * chosen call to send and a chosen call to receive:
  *
  *   syscalls SEND RECV [STORY]
@@ -22,6 +22,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 #ifdef HAVE_LIBURING
 #include <liburing.h>
@@ -50,6 +51,7 @@ struct way; /* how to send or to receive */
 struct story {
 	const char *name;
 	int protocol; /* of the sockets */
+	bool local; /* Unix sockets */
 	int rounds; /* exchanges */
 	bool close_reply; /* the reply ends with the connection */
 	bool half_close; /* the client shuts its side down after the request */
@@ -468,6 +470,11 @@ static const struct way RECVS[] = {
 static const struct story STORIES[] = {
 	{.name = "plain", .rounds = 3, .readers = 1},
 	{.name = "mptcp", .rounds = 3, .readers = 1, .protocol = IPPROTO_MPTCP},
+	{.name = "unix", .rounds = 3, .readers = 1, .local = true},
+	{.name = "unix-fin", .rounds = 1, .readers = 1, .local = true, .close_reply = true},
+	{.name = "unix-half", .rounds = 1, .readers = 1, .local = true, .half_close = true},
+	{.name = "unix-reset", .rounds = 1, .readers = 1, .local = true, .reset = true},
+	{.name = "unix-mute", .rounds = 1, .readers = 1, .local = true, .mute = true},
 	{.name = "fin", .rounds = 1, .readers = 1, .close_reply = true},
 	{.name = "half", .rounds = 1, .readers = 1, .half_close = true},
 	{.name = "reset", .rounds = 1, .readers = 1, .reset = true},
@@ -592,6 +599,14 @@ static void *serve(void *arg)
 		make_reply(&reply, story);
 		if (story->urgent && round)
 			recv_urgent(side->fd);
+		if (story->local && story->reset) { /* closing with bytes unread resets */
+			struct pollfd poller = {.fd = side->fd, .events = POLLIN};
+
+			poll(&poller, 1, 2000);
+			(void)!read(side->fd, &rest, 1);
+			close(side->fd);
+			return NULL;
+		}
 		recv_message(side, &request, story->readers);
 		if (story->reset) {
 			close_hard(side->fd);
@@ -641,9 +656,12 @@ static void call(struct side *side)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_in addr = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(addr);
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_un un;
+	} addr = {.in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+	socklen_t len = sizeof(addr.in);
 	const struct story *story = STORIES;
 	struct side server, client;
 	pthread_t thread;
@@ -657,16 +675,22 @@ int main(int argc, char **argv)
 		return 2;
 	server = client =
 		(struct side){-1, find_way(SENDS, argv[1]), find_way(RECVS, argv[2]), story};
-	server.fd = socket(AF_INET, SOCK_STREAM, story->protocol);
-	client.fd = socket(AF_INET, SOCK_STREAM, story->protocol);
+	if (story->local) { /* an abstract name of the kernel's choice */
+		addr.un.sun_family = AF_UNIX;
+		len = sizeof(addr.un.sun_family);
+	}
+	server.fd = socket(addr.any.sa_family, SOCK_STREAM, story->protocol);
+	client.fd = socket(addr.any.sa_family, SOCK_STREAM, story->protocol);
 	if (server.fd < 0 || client.fd < 0)
 		skip("no such protocol");
-	if (bind(server.fd, (struct sockaddr *)&addr, len) || listen(server.fd, 1) ||
-		getsockname(server.fd, (struct sockaddr *)&addr, &len))
+	if (bind(server.fd, &addr.any, len) || listen(server.fd, 1))
 		fail("listen");
+	len = sizeof(addr);
+	if (getsockname(server.fd, &addr.any, &len))
+		fail("getsockname");
 	if (pthread_create(&thread, NULL, serve, &server))
 		fail("pthread_create");
-	if (connect(client.fd, (struct sockaddr *)&addr, len))
+	if (connect(client.fd, &addr.any, len))
 		fail("connect");
 	if (client.send->prepare && client.send->prepare(client.fd))
 		skip("not supported");

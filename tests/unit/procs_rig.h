@@ -5,6 +5,7 @@
 #pragma once
 #include "capture/capture.h"
 #include "capture/listeners.h"
+#include "capture/older.h"
 #include "capture/proc_files.h"
 #include "capture/procs.h"
 #include "capture/rules.h"
@@ -32,6 +33,7 @@ static struct {
 	enum weft_verdict verdicts[RIG_PIDS];
 	bool local_clients;
 	unsigned described, ended;
+	unsigned asked; /* processes whose connections were looked at */
 	struct rules rules;
 	struct listeners *listeners;
 	struct procs *procs;
@@ -153,6 +155,14 @@ uint32_t proc_walk_next(struct proc_walk *walk)
 void proc_walk_rewind(struct proc_walk *walk)
 {
 	walk->pid = 0;
+}
+
+/* older.h */
+
+void older_connections(uint32_t pid)
+{
+	cr_assert(rig_find(pid));
+	rig.asked++;
 }
 
 /* capture.h */

@@ -553,3 +553,35 @@ Test(builder, any_bytes_give_a_span)
 		guard_free(&guards[j]);
 	span_builder_free(b);
 }
+
+Test(builder, unix_sockets_have_a_path_and_no_ports)
+{
+	static const struct endpoints ends = {.path = "/run/app.sock"};
+	struct span_builder *b = make();
+	struct exchange *ex = call(ROLE_SERVER, "GET", "/orders/8731", 200);
+	struct span span;
+
+	ex->ends = &ends;
+	ex->http.host = SLICE("app");
+	span_build(b, ex, OFFSET, 0, &span);
+	has(&span, "network.transport", "unix");
+	has(&span, "network.local.address", "/run/app.sock");
+	has(&span, "network.peer.address", "");
+	has(&span, "client.address", "");
+	has(&span, "server.address", "app");
+	ex->role = ROLE_CLIENT;
+	span_build(b, ex, OFFSET, 0, &span);
+	has(&span, "network.peer.address", "/run/app.sock");
+	has(&span, "network.peer.port", "");
+	has(&span, "server.address", "app");
+	has(&span, "server.port", "");
+	has(&span, "url.full", "http://app/orders/8731");
+	ex->http.host = (struct slice){NULL, 0};
+	span_build(b, ex, OFFSET, 0, &span);
+	has(&span, "server.address", "/run/app.sock");
+	ex->role = ROLE_SERVER;
+	span_build(b, ex, OFFSET, 0, &span);
+	has(&span, "server.address", "/run/app.sock");
+	has(&span, "server.port", "");
+	span_builder_free(b);
+}

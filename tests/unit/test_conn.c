@@ -16,7 +16,7 @@ static struct counters counters;
 static struct conns *conns;
 static enum weft_want wants[CONNS + 1];
 static uint64_t now = MINUTE;
-static unsigned done, gone;
+static unsigned done, gone, expected;
 static enum exchange_end how;
 
 /* capture.h, procs.h, listeners.h: every process is traced, nobody listens. */
@@ -79,6 +79,7 @@ static void on_ends(void *ctx, const struct endpoints *ends)
 {
 	(void)ctx;
 	(void)ends;
+	expected++;
 }
 
 static void on_gone(void *ctx, const struct endpoints *ends)
@@ -87,6 +88,8 @@ static void on_gone(void *ctx, const struct endpoints *ends)
 	(void)ends;
 	gone++;
 }
+
+static enum role role;
 
 static void on_head(void *ctx, struct exchange *ex, const struct field *fields, unsigned n)
 {
@@ -100,6 +103,7 @@ static void on_done(void *ctx, struct exchange *ex)
 {
 	(void)ctx;
 	how = ex->end;
+	role = ex->role;
 	done++;
 }
 
@@ -114,7 +118,7 @@ static const struct conns_ops OPS = {
 
 static void start(void)
 {
-	struct conns_options options = {1, CONNS, 64};
+	struct conns_options options = {1, CONNS, 64, true};
 
 	cr_assert_eq(conns_new(&options, NULL, NULL, NULL, &counters, &OPS, NULL, &conns), 0);
 }
@@ -139,15 +143,16 @@ static void open_conn(uint64_t id)
 
 #define REQUEST "GET / HTTP/1.1\r\nHost: t\r\n\r\n"
 
-static void say(uint64_t id, uint32_t seq, const char *text, uint8_t flags)
+static void move(uint64_t id, uint32_t seq, uint32_t other, const char *text, uint8_t flags)
 {
 	struct {
 		struct weft_data data;
 		char text[64];
 	} rec = {.data = {
-			 .head = {now, WEFT_RECORD_DATA, WEFT_SEND_BIT | flags, 0, 10, 10, 0},
+			 .head = {now, WEFT_RECORD_DATA, flags, 0, 10, 10, 0},
 			 .conn = id,
 			 .seq = seq,
+			 .other = other,
 			 .len = (uint32_t)strlen(text),
 			 .caught = (uint16_t)strlen(text),
 			 .age_ns = UINT32_MAX,
@@ -156,6 +161,11 @@ static void say(uint64_t id, uint32_t seq, const char *text, uint8_t flags)
 	rec.data.head.size = (uint16_t)(sizeof(rec.data) + rec.data.caught);
 	memcpy(rec.text, text, rec.data.caught);
 	conns_on_data(conns, &rec.data, now);
+}
+
+static void say(uint64_t id, uint32_t seq, const char *text, uint8_t flags)
+{
+	move(id, seq, 0, text, WEFT_SEND_BIT | flags);
 }
 
 static void ask(uint64_t id, uint32_t seq)
@@ -263,4 +273,61 @@ Test(conn, what_began_as_something_else_is_not_believed)
 	ask(2, 100);
 	conns_shutdown(conns, now);
 	cr_assert_eq(done, 1);
+}
+
+static void open_unix(uint64_t id, uint8_t flags)
+{
+	struct weft_open_unix rec = {
+		.open = {.head = {now, WEFT_RECORD_OPEN, WEFT_UNIX | flags, sizeof(rec), 10, 10, 0},
+			.conn = id,
+			.local_addr = {(uint8_t)id, 1}},
+		.path = "/run/app.sock",
+		.path_len = 14,
+	};
+
+	conns_on_open(conns, &rec.open);
+}
+
+Test(conn, a_unix_client_announces_itself_to_its_servers_end)
+{
+	open_unix(1, WEFT_CONNECTED);
+	cr_assert_eq(expected, 1);
+	open_unix(2, WEFT_ACCEPTED);
+	cr_assert_eq(expected, 1);
+	ask(1, 0);
+	conns_shutdown(conns, now);
+	cr_assert_eq(done, 1);
+	cr_assert_eq(role, ROLE_CLIENT);
+}
+
+Test(conn, a_quiet_unix_socket_may_be_closed_and_comes_back_if_not)
+{
+	open_unix(1, WEFT_CONNECTED);
+	open_unix(2, WEFT_CONNECTED);
+	open_conn(3);
+	ask(1, 0);
+	ask(2, 0);
+	move(2, 0, (uint32_t)strlen(REQUEST), "HTTP/1.1 204 No Content\r\n\r\n", 0);
+	cr_assert_eq(done, 1);
+	now += 2 * MINUTE;
+	for (int i = 0; i < 20; i++)
+		conns_tick(conns, now);
+	cr_assert_eq(conns_count(conns), 2, "a request is open on one, and TCP tells its ends");
+	cr_assert_eq(wants[2], WEFT_WANT_AGAIN_FRESH);
+	open_unix(2, WEFT_CONNECTED);
+	ask(2, (uint32_t)strlen(REQUEST));
+	cr_assert_eq(conns_exchanges(conns), 2);
+}
+
+Test(conn, a_unix_socket_that_is_not_understood_does_not_stay)
+{
+	open_unix(1, WEFT_CONNECTED);
+	for (uint32_t i = 0; i < 20; i++)
+		say(1, 4 * i, "\1\2\3\4", i ? 0 : WEFT_FRESH);
+	cr_assert_eq(wants[1], WEFT_WANT_NOTHING);
+	now += 2 * MINUTE;
+	for (int i = 0; i < 20; i++)
+		conns_tick(conns, now);
+	cr_assert_eq(conns_count(conns), 0);
+	cr_assert_eq(wants[1], WEFT_WANT_NOTHING, "if it lives, still nobody wants it");
 }

@@ -476,3 +476,27 @@ Test(procs, a_full_table_forgets_what_it_can_spare)
 	cr_assert(procs_get(rig.procs, 30), "one that is gone is");
 	cr_assert_eq(ended_unseen(), 1);
 }
+
+Test(procs, connections_from_before_the_tracing_are_looked_at)
+{
+	rig_rule("cgroup=/pods", false);
+	rig_live((struct rig_proc){.pid = 10, .exe = "/bin/server", .cgroup = "/pods"});
+	scan();
+	cr_assert_eq(rig.asked, 1, "older than weft");
+	rig_live((struct rig_proc){.pid = 11, .exe = "/bin/new", .cgroup = "/pods"});
+	rig_announce(11, 1, WEFT_EXEC);
+	cr_assert(rig_traced(11));
+	cr_assert_eq(rig.asked, 1, "none of its calls was missed");
+	rig_live((struct rig_proc){.pid = 12, .exe = "/bin/moved", .cgroup = "/"});
+	rig_announce(12, 1, WEFT_EXEC);
+	rig_find(12)->cgroup = "/pods";
+	rig_announce(12, 1, 0);
+	cr_assert(rig_traced(12));
+	cr_assert_eq(rig.asked, 2, "there was a time when it was not traced");
+	rig_live((struct rig_proc){.pid = 13, .exe = "/bin/sh", .cgroup = "/"});
+	rig_announce(13, 1, 0);
+	rig_find(13)->cgroup = "/pods";
+	rig_announce(13, 1, WEFT_EXEC);
+	cr_assert(rig_traced(13));
+	cr_assert_eq(rig.asked, 2, "what it executed has no connections yet");
+}

@@ -465,3 +465,26 @@ Test(trace, a_tunnel_may_be_the_reason_for_a_call)
 	rig_child(&r, "out-2", "in-2", LINK_THREAD);
 	rig_close(&r);
 }
+
+Test(trace, the_ends_of_a_unix_socket_match_by_its_number_and_never_by_bytes_alone)
+{
+	struct rig r;
+	struct rig_ex *c, *s, *other;
+
+	rig_open(&r);
+	c = rig_ex(&r, ROLE_CLIENT, 10, 11, 0, 5000, BLOCKS, "call", "/a");
+	s = rig_ex(&r, ROLE_SERVER, 20, 20, 0, 5000, BLOCKS, "server", "/a");
+	other = rig_ex(&r, ROLE_SERVER, 30, 30, 0, 5000, BLOCKS, "other", "/a");
+	c->ends.path = s->ends.path = other->ends.path = "/run/app.sock";
+	other->ends.remote_addr[0] = 99;
+	rig_asked(&r, c);
+	rig_asked(&r, other);
+	rig_asked(&r, s);
+	rig_done(&r, other, 30);
+	rig_done(&r, s, 20);
+	rig_done(&r, c, 11);
+	rig_child(&r, "server", "call", LINK_SOCKET);
+	rig_root(&r, "other");
+	rig_root(&r, "call");
+	rig_close(&r);
+}

@@ -19,9 +19,9 @@ TROUBLE = re.compile(r"level=(warn|error)|ERROR: AddressSanitizer|runtime error:
 class Weft:
     def __init__(self, tmp, include=(), hooks=None, transport=None, args=(), env=None,
                  cgroup=None, exporters="json", brief=None):
-        self.port = free_port()
+        self.port, self.hooks = free_port(), hooks or hooksets.DEFAULT[0]
         self.out_path, self.err_path = tmp / f"weft-{self.port}.out", tmp / f"weft-{self.port}.err"
-        self.argv = [str(paths.WEFT), "run", "--exporters", exporters, "--hooks", hooks or hooksets.DEFAULT[0],
+        self.argv = [str(paths.WEFT), "run", "--exporters", exporters, "--hooks", self.hooks,
                      "--transport", transport or hooksets.DEFAULT[1], "--listen", f"127.0.0.1:{self.port}"]
         for rule in include:
             self.argv += ["--include", rule]

@@ -76,8 +76,10 @@ def nginx_static(lab, name, **more):
 
 
 def nginx_proxy(lab, name, to, keepalive=0, rewrite="", **more):
-    """A proxy, with that many kept connections to the one behind (0: a new one each)."""
-    http = f"upstream back {{ server 127.0.0.1:{to}; {f'keepalive {keepalive};' if keepalive else ''} }}"
+    """A proxy, with that many kept connections to the one behind (0: a new one each); to: its port, or the path
+    of its Unix socket."""
+    back = f"127.0.0.1:{to}" if isinstance(to, int) else f"unix:{to}"
+    http = f"upstream back {{ server {back}; {f'keepalive {keepalive};' if keepalive else ''} }}"
     server = f"""location / {{
       {rewrite}
       proxy_pass http://back;
