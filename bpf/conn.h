@@ -124,42 +124,45 @@ static __always_inline __u32 conn_counted(const struct conn *c, __u8 dir)
 	return c->base + c->moved[dir & 1];
 }
 
-/* Too large to stand in every program. */
-static __noinline bool conn_tell_unix(void *ctx, struct sock *sk, struct conn *c)
+/* Too large to stand in every program, and on its stack. */
+static __noinline bool conn_tell_unix(void *ctx, struct sock *sk, struct conn *c, __u32 slot)
 {
 	bool accepted = c->flags & CONN_ACCEPTED || unix_address(sk);
-	struct weft_open_unix open = {};
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &slot);
+	struct weft_open_unix *open;
 	struct unix_address *at;
 	struct sock *peer = unix_peer(sk);
 	__s32 len;
 
-	record_head(&open.open.head, WEFT_RECORD_OPEN,
+	if (!s)
+		return false;
+	open = (struct weft_open_unix *)&s->copied;
+	__builtin_memset(open, 0, sizeof(*open));
+	record_head(&open->open.head, WEFT_RECORD_OPEN,
 		WEFT_UNIX | (c->flags & CONN_CLIENT ? WEFT_CONNECTED : 0) |
 			(c->flags & CONN_ACCEPTED ? WEFT_ACCEPTED : 0) |
 			(c->flags & CONN_UNNUMBERED ? WEFT_UNNUMBERED : 0),
-		sizeof(open));
-	open.open.conn = c->id;
-	unix_id(open.open.local_addr, sk);
-	unix_id(open.open.remote_addr, peer);
-	open.open.netns = sock_netns(sk);
+		sizeof(*open));
+	open->open.conn = c->id;
+	unix_id(open->open.local_addr, sk);
+	unix_id(open->open.remote_addr, peer);
+	open->open.netns = sock_netns(sk);
 	at = accepted ? unix_address(sk) : peer ? unix_address(peer) : NULL;
 	len = at ? BPF_CORE_READ(at, len) - (__s32)offsetof(struct sockaddr_un, sun_path) : 0;
 	if (len > 0 && len <= WEFT_PATH_LEN &&
-		!bpf_probe_read_kernel(open.path, sizeof(open.path), at->name[0].sun_path))
-		open.path_len = len;
-	if (emit_life(ctx, &open, sizeof(open)))
+		!bpf_probe_read_kernel(open->path, sizeof(open->path), at->name[0].sun_path))
+		open->path_len = len;
+	if (emit_life(ctx, open, sizeof(*open)))
 		return false;
 	c->flags |= CONN_OPENED;
 	return true;
 }
 
-/* Tells the agent of the connection. */
+/* Tells the agent of the connection, which is no Unix socket's. */
 static __always_inline bool conn_tell(void *ctx, struct sock *sk, struct conn *c)
 {
 	struct weft_open open = {};
 
-	if (c->flags & CONN_UNIX)
-		return conn_tell_unix(ctx, sk, c);
 	record_head(&open.head, WEFT_RECORD_OPEN, 0, sizeof(open));
 	if (c->flags & CONN_CLIENT) {
 		open.head.flags |= WEFT_CONNECTED;
@@ -180,9 +183,11 @@ static __always_inline bool conn_tell(void *ctx, struct sock *sk, struct conn *c
 }
 
 /* The same, once. A lost announcement is repeated with the next record. */
-static __always_inline bool conn_announce(void *ctx, struct sock *sk, struct conn *c)
+static __always_inline bool conn_announce(void *ctx, struct sock *sk, struct conn *c, __u32 slot)
 {
-	return c->flags & CONN_OPENED || conn_tell(ctx, sk, c);
+	if (c->flags & CONN_OPENED)
+		return true;
+	return c->flags & CONN_UNIX ? conn_tell_unix(ctx, sk, c, slot) : conn_tell(ctx, sk, c);
 }
 
 /* What the agent still wants of it: weft_want_slot.what. */
@@ -271,9 +276,8 @@ static __always_inline bool conn_shed(void *ctx, struct sock *sk, struct conn *c
 	return false;
 }
 
-
-/* The state of this very socket. Where it is kept by the socket's address, that of a Unix socket may
- * have been left behind: not every end of one is seen. */
+/* The state of this very socket. Where it is kept by the socket's address, that of a Unix socket
+ * may have been left behind: not every end of one is seen. */
 static __always_inline struct conn *conn_find_own(void *ctx, struct sock *sk)
 {
 	struct conn *c = conn_find(sk);

@@ -71,7 +71,7 @@ static __always_inline void on_connect(void *ctx, struct sock *sk)
 		c->flags |= CONN_NONBLOCKING;
 	/* what the thread is doing now is evidence; the local port is chosen only after this */
 	if (tgid != self_tgid)
-		conn_announce(ctx, sk, c);
+		conn_tell(ctx, sk, c);
 }
 
 static __always_inline void on_listen(void *ctx, struct sock *sk)

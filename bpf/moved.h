@@ -139,7 +139,7 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 		want = WEFT_WANT_HEADS;
 	}
 	/* before the record's time is taken: an announcement must be the older of the two */
-	if (!conn_announce(ctx, sk, c)) {
+	if (!conn_announce(ctx, sk, c, by->slot)) {
 		c->moved[dir & 1] += n;
 		cnt->v[WEFT_COUNT_LOST_FULL]++;
 		return 0;

@@ -15,7 +15,8 @@
 #define DOUBT_NS    (300 * NS_PER_SEC) /* quiet for so long after a loss: taken for ended */
 #define DOUBT_STEP  256 /* looked at in one tick */
 #define CONNECT_NS  (1000u * 1000) /* from a connect() to its announcement, at most */
-/* A Unix socket whose end may not be told is forgotten after so long, and comes back if it lives. */
+/* A Unix socket whose end may not be told is forgotten after so long, and comes back if it lives.
+ */
 #define UNIX_QUIET_NS (60 * NS_PER_SEC)
 #define UNIX_STEP     64
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two ends of a connection as the traced process sees them. Those of a Unix socket have no ports,
- * and numbers for addresses (weft/record.h). */
+/* The two ends of a connection as the traced process sees them. Those of a Unix socket have no
+ * ports, and numbers for addresses (weft/record.h). */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,7 +14,8 @@ struct endpoints {
 	uint16_t local_port; /* host byte order */
 	uint16_t remote_port;
 	uint32_t netns; /* inode number of the network namespace */
-	const char *path; /* Unix: where the server listens, "" if nowhere; else NULL. Never freed */
+	const char
+		*path; /* Unix: where the server listens, "" if nowhere; else NULL. Never freed */
 };
 
 bool addr_is_v4(const uint8_t addr[static ADDR_LEN]);

@@ -294,8 +294,9 @@ static void add_unix(struct build *b)
 
 	add_own(b, SLICE("network.transport"), SLICE("unix"));
 	if (ex->ends->path[0])
-		add_own(b, ex->role == ROLE_SERVER ? SLICE("network.local.address")
-						   : SLICE("network.peer.address"),
+		add_own(b,
+			ex->role == ROLE_SERVER ? SLICE("network.local.address")
+						: SLICE("network.peer.address"),
 			slice_str(ex->ends->path));
 }
 

@@ -281,8 +281,9 @@ void task_mark(struct task *task, uint32_t hash, enum signature_state state)
 uint32_t signature_of(const struct exchange *ex)
 {
 	const struct endpoints *to = ex->ends;
-	XXH64_hash_t hash = to->path ? XXH3_64bits(to->path, strlen(to->path))
-				     : XXH3_64bits_withSeed(to->remote_addr, ADDR_LEN, to->remote_port);
+	XXH64_hash_t hash =
+		to->path ? XXH3_64bits(to->path, strlen(to->path))
+			 : XXH3_64bits_withSeed(to->remote_addr, ADDR_LEN, to->remote_port);
 	struct slice path = ex->http.target, rest;
 
 	rest = path;

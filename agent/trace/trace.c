@@ -166,7 +166,9 @@ static struct end_key key_of(const struct exchange *ex, bool server)
 		.opposite = ex->opposite,
 		.client_port = server ? e->remote_port : e->local_port,
 		/* a Unix socket's number is the machine's, and nothing translates it */
-		.netns = e->path ? UNIX_NETNS : addr_is_loopback(client) ? e->netns : 0,
+		.netns = e->path                    ? UNIX_NETNS
+			 : addr_is_loopback(client) ? e->netns
+						    : 0,
 	};
 
 	memcpy(key.client_addr, client, ADDR_LEN);

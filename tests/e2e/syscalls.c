@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Speaks HTTP with itself over one TCP connection (or Unix stream socket), a client thread and a server thread, with a
- * chosen call to send and a chosen call to receive:
+ * Speaks HTTP with itself over one TCP connection (or Unix stream socket), a client thread and a
+ * server thread, with a chosen call to send and a chosen call to receive:
  *
  *   syscalls SEND RECV [STORY]
  *
