@@ -141,6 +141,9 @@ static __noinline bool conn_tell_unix(void *ctx, struct sock *sk, struct conn *c
 	record_head(&open->open.head, WEFT_RECORD_OPEN,
 		WEFT_UNIX | (c->flags & CONN_CLIENT ? WEFT_CONNECTED : 0) |
 			(c->flags & CONN_ACCEPTED ? WEFT_ACCEPTED : 0) |
+			(c->flags & CONN_ACCEPTED && tgid_traced(unix_caller(sk))
+					? WEFT_CALLER_TRACED
+					: 0) |
 			(c->flags & CONN_UNNUMBERED ? WEFT_UNNUMBERED : 0),
 		sizeof(*open));
 	open->open.conn = c->id;

@@ -110,8 +110,17 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 };
 
+struct upid {
+	int nr;
+};
+
+struct pid {
+	struct upid numbers[1]; /* by pid namespace, the initial one first */
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct pid *sk_peer_pid; /* Unix: the process that connected to an accepted socket */
 	struct socket *sk_socket;
 	void *sk_user_data;
 	__u16 sk_protocol;

@@ -23,6 +23,11 @@ static __always_inline __u32 unix_ino(struct sock *sk)
 	return BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
 }
 
+static __always_inline __u32 unix_caller(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_peer_pid, numbers[0].nr);
+}
+
 static __always_inline __u32 unix_base(__u32 ino)
 {
 	ino *= 0x9e3779b1u;

@@ -79,6 +79,20 @@ static void conn_finish(struct conn *c, enum exchange_end how, int error, uint64
 		stream_release(&c->streams[dir], all->blocks);
 }
 
+/* As the client has them. */
+static struct endpoints client_ends(const struct conn *c)
+{
+	struct endpoints ends = c->ends;
+
+	if (c->role != ROLE_SERVER)
+		return ends;
+	memcpy(ends.local_addr, c->ends.remote_addr, ADDR_LEN);
+	memcpy(ends.remote_addr, c->ends.local_addr, ADDR_LEN);
+	ends.local_port = c->ends.remote_port;
+	ends.remote_port = c->ends.local_port;
+	return ends;
+}
+
 static void unselect(struct conn *c, uint64_t time_ns)
 {
 	if (!c->unselected) {
@@ -97,8 +111,11 @@ static void conn_end(struct conn *c, enum exchange_end how, int error, uint64_t 
 	if (c->tries && !c->proto && !c->given_up && !c->unselected)
 		count(all->counters, COUNT_PROTO_UNKNOWN);
 	conn_finish(c, how, error, time_ns);
-	if (c->role == ROLE_CLIENT)
-		all->ops->gone(all->ctx, &c->ends);
+	if (c->role == ROLE_CLIENT || (c->role == ROLE_SERVER && c->ends.path)) {
+		struct endpoints client = client_ends(c);
+
+		all->ops->gone(all->ctx, &client);
+	}
 	if (c->own)
 		table_remove(
 			&all->own, addr_key(c->ends.local_addr, c->ends.local_port, c->ends.netns));
@@ -252,6 +269,11 @@ void conns_on_open(struct conns *all, const struct weft_open *rec)
 			all->ops->connected(all->ctx, &c->ends);
 	} else if (c->ends.path) {
 		c->role = rec->head.flags & WEFT_ACCEPTED ? ROLE_SERVER : ROLE_UNKNOWN;
+		if (rec->head.flags & WEFT_CALLER_TRACED) {
+			struct endpoints caller = client_ends(c);
+
+			all->ops->connected(all->ctx, &caller);
+		}
 	} else if (listeners_have(all->listeners, rec->netns, rec->local_port)) {
 		c->role = ROLE_SERVER;
 	}

@@ -50,6 +50,8 @@ enum {
 	WEFT_CONNECTED = 1u << 5, /* OPEN: this end called connect(): it is the client */
 	WEFT_ACCEPTED = 1u << 6, /* OPEN: this end was accepted: it is the server (only Unix sockets
 				    say so) */
+	WEFT_CALLER_TRACED = 1u << 0, /* OPEN, Unix and accepted: so is the client, whose record may
+					 come later */
 	WEFT_UNIX = 1u << 7, /* OPEN: a Unix stream socket: struct weft_open_unix */
 	WEFT_FRESH = 1u << 5, /* DATA: nothing was sent or received on the socket before */
 	WEFT_QUIET = 1u << 6, /* DATA: nothing was under way before, if this asks and not answers */

@@ -294,6 +294,8 @@ Test(conn, a_unix_client_announces_itself_to_its_servers_end)
 	cr_assert_eq(expected, 1);
 	open_unix(2, WEFT_ACCEPTED);
 	cr_assert_eq(expected, 1);
+	open_unix(3, WEFT_ACCEPTED | WEFT_CALLER_TRACED);
+	cr_assert_eq(expected, 2, "the server's end can be heard of first");
 	ask(1, 0);
 	conns_shutdown(conns, now);
 	cr_assert_eq(done, 1);
