@@ -74,10 +74,10 @@ static __always_inline struct task_struct *traced_task(struct sys_exit *ctx)
 	return (struct task_struct *)bpf_get_current_task_btf();
 }
 
-static __always_inline bool task_regs(struct task_struct *task, struct pt_regs *ret_regs)
+/* To be read in place: arm64's are more than half of a program's stack. */
+static __always_inline struct pt_regs *task_regs(struct task_struct *task)
 {
-	return !bpf_probe_read_kernel(
-		ret_regs, sizeof(*ret_regs), (void *)bpf_task_pt_regs((void *)task));
+	return (struct pt_regs *)bpf_task_pt_regs((void *)task);
 }
 
 static __always_inline int record_call(void *ctx, struct task_struct *task, struct call *call)
@@ -110,25 +110,28 @@ static __always_inline int on_buffer(struct sys_exit *ctx, __u8 dir, bool has_fl
 {
 	struct task_struct *task = traced_task(ctx);
 	struct call call = {.dir = dir, .n = ctx->ret};
-	struct pt_regs r;
+	struct pt_regs *r;
 
-	if (!task || !task_regs(task, &r))
+	if (!task)
 		return 0;
-	call.fd = REGS_ARG0(&r);
-	call.flags = has_flags ? (int)REGS_ARG3(&r) : 0;
-	source_buffer(&call.src, REGS_ARG1(&r));
+	r = task_regs(task);
+	call.fd = REGS_ARG0(r);
+	call.flags = has_flags ? (int)REGS_ARG3(r) : 0;
+	source_buffer(&call.src, REGS_ARG1(r));
 	return record_call(ctx, task, &call);
 }
 
 static __always_inline int on_recvfrom(struct sys_exit *ctx)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-	struct pt_regs r;
+	struct task_struct *task;
+	struct pt_regs *r;
 
 	if (ctx->ret >= 0 || !is_self())
 		return on_buffer(ctx, WEFT_RECV, true);
-	if (task_regs(task, &r) && start_asked(ctx->ret, (int)REGS_ARG3(&r))) {
-		struct sock *sk = fd_sock(task, REGS_ARG0(&r));
+	task = (struct task_struct *)bpf_get_current_task_btf();
+	r = task_regs(task);
+	if (start_asked(ctx->ret, (int)REGS_ARG3(r))) {
+		struct sock *sk = fd_sock(task, REGS_ARG0(r));
 
 		if (sk)
 			start_answer(sk);
@@ -141,12 +144,13 @@ static __always_inline int on_iov(struct sys_exit *ctx, __u8 dir)
 {
 	struct task_struct *task = traced_task(ctx);
 	struct call call = {.dir = dir, .n = ctx->ret};
-	struct pt_regs r;
+	struct pt_regs *r;
 
-	if (!task || !task_regs(task, &r))
+	if (!task)
 		return 0;
-	call.fd = REGS_ARG0(&r);
-	source_iov(&call.src, REGS_ARG1(&r), REGS_ARG2(&r));
+	r = task_regs(task);
+	call.fd = REGS_ARG0(r);
+	source_iov(&call.src, REGS_ARG1(r), REGS_ARG2(r));
 	return record_call(ctx, task, &call);
 }
 
@@ -155,14 +159,15 @@ static __always_inline int on_msghdr(struct sys_exit *ctx, __u8 dir)
 {
 	struct task_struct *task = traced_task(ctx);
 	struct call call = {.dir = dir, .n = ctx->ret};
-	struct pt_regs r;
+	struct pt_regs *r;
 
-	if (!task || !task_regs(task, &r))
+	if (!task)
 		return 0;
-	call.fd = REGS_ARG0(&r);
-	call.flags = (int)REGS_ARG2(&r);
+	r = task_regs(task);
+	call.fd = REGS_ARG0(r);
+	call.flags = (int)REGS_ARG2(r);
 	if (!TASK_COMPAT(task))
-		source_msghdr(&call.src, REGS_ARG1(&r));
+		source_msghdr(&call.src, REGS_ARG1(r));
 	return record_call(ctx, task, &call);
 }
 
@@ -181,16 +186,19 @@ static __always_inline int on_batch(struct sys_exit *ctx, __u8 dir)
 		__u32 len;
 		__u32 pad;
 	};
-	struct pt_regs r;
+	struct pt_regs *r;
+	__u64 array;
 	__u32 len = 0;
 
-	if (!task || !task_regs(task, &r))
+	if (!task)
 		return 0;
-	call.fd = REGS_ARG0(&r);
-	call.flags = (int)REGS_ARG3(&r);
+	r = task_regs(task);
+	call.fd = REGS_ARG0(r);
+	call.flags = (int)REGS_ARG3(r);
+	array = REGS_ARG1(r);
 	for (int i = 0; i < BATCH_MAX && i < ctx->ret; i++) {
 		if (bpf_probe_read_user(&len, sizeof(len),
-			    (void *)(REGS_ARG1(&r) + i * sizeof(struct user_mmsghdr) +
+			    (void *)(array + i * sizeof(struct user_mmsghdr) +
 				     offsetof(struct user_mmsghdr, len))))
 			break;
 		call.n += len;
@@ -198,7 +206,7 @@ static __always_inline int on_batch(struct sys_exit *ctx, __u8 dir)
 	if (!call.n)
 		return 0;
 	if (ctx->ret == 1 && !TASK_COMPAT(task))
-		source_msghdr(&call.src, REGS_ARG1(&r));
+		source_msghdr(&call.src, array);
 	else
 		source_none(&call.src, WEFT_NO_COPY_BATCH);
 	return record_call(ctx, task, &call);
@@ -209,11 +217,12 @@ static __always_inline int on_file(struct sys_exit *ctx, __u8 dir, bool third)
 {
 	struct task_struct *task = traced_task(ctx);
 	struct call call = {.dir = dir, .n = ctx->ret};
-	struct pt_regs r;
+	struct pt_regs *r;
 
-	if (!task || !task_regs(task, &r))
+	if (!task)
 		return 0;
-	call.fd = third ? REGS_ARG2(&r) : REGS_ARG0(&r);
+	r = task_regs(task);
+	call.fd = third ? REGS_ARG2(r) : REGS_ARG0(r);
 	source_none(&call.src, WEFT_NO_COPY_FILE);
 	return record_call(ctx, task, &call);
 }
