@@ -4,6 +4,7 @@
 #include "core/cleanup.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <string.h>
@@ -15,7 +16,7 @@ static int catch_stderr(void)
 {
 	int ends[2];
 
-	cr_assert_eq(pipe2(ends, 040000 /* O_DIRECT */), 0);
+	cr_assert_eq(pipe2(ends, O_DIRECT), 0);
 	dup2(ends[1], STDERR_FILENO);
 	close(ends[1]);
 	return ends[0];

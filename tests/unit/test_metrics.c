@@ -133,8 +133,8 @@ Test(metrics, values)
 		"\nweft_records_read_total 2000\n",
 		"\nweft_ring_read_age_seconds 1.500\n",
 		"\nweft_process_start_time_seconds 1700000000.123\n",
-		"\nweft_build_info{version=\"1.0 "
-		"\\\"x\\\"\\\\y\\nz\",hooks=\"sock\",transport=\"ringbuf\"} 1\n",
+		("\nweft_build_info{version=\"1.0 "
+		 "\\\"x\\\"\\\\y\\nz\",hooks=\"sock\",transport=\"ringbuf\"} 1\n"),
 		"\nweft_exporter_spans_offered_total{exporter=\"otlp\"} 18446744073709551615\n",
 		"\nweft_exporter_spans_sent_total{exporter=\"json-2\"} 5\n",
 		"\nweft_exporter_able{exporter=\"json\"} 0\n",

@@ -152,9 +152,9 @@ Test(resource, service_name)
 
 Test(resource, process_attributes_win)
 {
-	struct slice environ = ENVIRON("OTEL_RESOURCE_ATTRIBUTES= service.version = 1%2E2 ,"
-				       "host.name=mine,k%3D=a%2Cb,,e=,service.instance.id=i7");
-	struct process_info info = {.exe = SLICE("/opt/app"), .environ = environ};
+	struct slice block = ENVIRON("OTEL_RESOURCE_ATTRIBUTES= service.version = 1%2E2 ,"
+				     "host.name=mine,k%3D=a%2Cb,,e=,service.instance.id=i7");
+	struct process_info info = {.exe = SLICE("/opt/app"), .environ = block};
 	struct process_host host = {.host_name = SLICE("node1"),
 		.resource_attributes = SLICE("service.version=weft,cloud=az")};
 	struct process_attrs attrs;
@@ -186,25 +186,25 @@ Test(resource, malformed_lists_set_nothing)
 Test(resource, hostile_lists_are_bounded)
 {
 	size_t len = PROCESS_ENVIRON, used;
-	char *environ = malloc(len);
-	struct process_info info = {.exe = SLICE("/opt/app"), .environ = {environ, len}};
+	char *block = malloc(len);
+	struct process_info info = {.exe = SLICE("/opt/app"), .environ = {block, len}};
 	struct process_host host = {.host_name = SLICE("n")};
 	struct process_attrs attrs;
 
-	used = (size_t)snprintf(environ, len, "OTEL_RESOURCE_ATTRIBUTES=");
+	used = (size_t)snprintf(block, len, "OTEL_RESOURCE_ATTRIBUTES=");
 	for (int i = 0; used + 20 < len; i++)
-		used += (size_t)snprintf(environ + used, len - used, "k%d=v,", i);
-	memset(environ + used, 0, len - used);
+		used += (size_t)snprintf(block + used, len - used, "k%d=v,", i);
+	memset(block + used, 0, len - used);
 	process_attrs_make(&info, &host, &attrs);
 	cr_assert_eq(attrs.n, RESOURCE_MAX_ATTRS);
 	expect(&attrs, "service.name", "unknown_service:app");
 	expect(&attrs, "process.executable.name", "app");
 
-	memset(environ, 'x', len - 1);
-	memcpy(environ, "OTEL_SERVICE_NAME=", 18);
+	memset(block, 'x', len - 1);
+	memcpy(block, "OTEL_SERVICE_NAME=", 18);
 	process_attrs_make(&info, &host, &attrs);
 	cr_assert(utf8_prefix(value(&attrs, "service.name")) > 0);
-	free(environ);
+	free(block);
 }
 
 Test(resource, live_process)
