@@ -51,7 +51,9 @@ struct pt_regs {
 #define REGS_ARG1(r)   ((r)->regs[1])
 #define REGS_ARG2(r)   ((r)->regs[2])
 #define REGS_ARG3(r)   ((r)->regs[3])
-/* x0 is overwritten by the result when the call returns. */
+/* x0 is overwritten by the result when the call returns. A result can equal the argument; but
+ * io_uring's task work runs like a signal then, and before these the kernel makes the call's number
+ * -1. */
 #define REGS_INSIDE(r) ((r)->regs[0] == (r)->orig_x0)
 #define TIF_32BIT      22
 #define TASK_COMPAT(t) (READ(t, thread_info.flags) & (1ul << TIF_32BIT))
