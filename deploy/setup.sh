@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# setup.sh [build] [demo] [test] [vm]: installs the packages of packages.txt that are missing, all but
-# vm's if no kind is named. Does nothing, quickly, when nothing is missing.
+# setup.sh [build] [demo] [test] [vm] [arm64]: installs the packages of packages.txt that are missing, all but vm's and
+# arm64's if no kind is named. Does nothing, quickly, when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")"
 export PATH="$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive LC_ALL=C

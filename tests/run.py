@@ -428,19 +428,30 @@ def live_sanitized_suite(args):
 
 def vm_suite(args):
     """The small part of tests/vm that fits into CI: a result for each kernel, set of hooks and test."""
-    if os.geteuid() != 0 or not shutil.which("qemu-system-x86_64"):
-        why = "needs root" if os.geteuid() != 0 else "qemu-system-x86_64 is not installed"
-        return [Result("vm", "skipped", why)]
-    log, table = REPORTS / "vm.log", REPORTS / "vm/table.json"
+    return guests("vm", ["qemu-system-x86_64"], BUILD, [])
+
+
+def arm64_suite(args):
+    """The cross build for arm64, and the part of the live tests there that fits into CI, in one guest."""
+    return guests("arm64", ["qemu-system-aarch64", "clang", "ld.lld", "llvm-ar"], BUILD.with_name("build-arm64"),
+                  ["--arch", "arm64"])
+
+
+def guests(label, programs, directory, more):
+    missing = [f"{program} is not installed" for program in programs if not shutil.which(program)]
+    if why := ["needs root"] * (os.geteuid() != 0) + missing:
+        return [Result(label, "skipped", why[0])]
+    log, table = REPORTS / f"{label}.log", directory / "reports/vm/table.json"
     table.unlink(missing_ok=True)
-    run(["/usr/bin/python3", "tests/vm/run.py", "--quick", "--build", BUILD, "--timeout", "400"], log, timeout=1500)
+    run(["/usr/bin/python3", "tests/vm/run.py", "--quick", "--build", BUILD, "--timeout", "400", *more], log,
+        timeout=1500)
     try:
         cells = json.loads(table.read_text())
     except (OSError, ValueError):
-        return [Result("vm", "failed", "no table\n" + tail(log), log)]
+        return [Result(label, "failed", "no table\n" + tail(log), log)]
     results = []
     for cell in cells:
-        name = f"vm.{cell['kernel']}-{cell['hooks']}"
+        name = f"{label}.{cell['kernel']}-{cell['hooks']}"
         if cell["refused"] and not cell["failed"]:
             results.append(Result(f"{name}.refused", "passed"))
         results += [Result(f"{name}.{test}", "passed") for test in cell["passed"]]
@@ -457,7 +468,8 @@ def main():
     p.add_argument("--unit", action="store_true", help="all but the live tests")
     p.add_argument("--live", action="store_true", help="the live tests only")
     p.add_argument("--lint", action="store_true", help="clang-tidy and cppcheck as well; always in CI")
-    p.add_argument("--vm", action="store_true", help="some live tests under other kernels as well; always in CI")
+    p.add_argument("--vm", action="store_true",
+                   help="some live tests under other kernels and on arm64 as well; always in CI")
     p.add_argument("--only", metavar="PATTERN", help="only tests whose name contains or matches it")
     args = p.parse_args()
     both = args.unit == args.live
@@ -479,6 +491,7 @@ def main():
         timed("live sanitized", live_sanitized_suite, args)
         if (args.vm or IN_CI) and not args.only:
             timed("vm", vm_suite, args)
+            timed("arm64", arm64_suite, args)
 
     if failed:
         print("\nfailed:")

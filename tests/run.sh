@@ -7,8 +7,11 @@ case " $* " in
 *" -h "* | *" --help "*) ;;
 *) deploy/setup.sh build test demo ;;
 esac
-# Without these one suite is skipped, and says so.
+# Without these a suite is skipped, and says so.
 case "${CI:-false} $* " in
-true\ * | *" --vm "*) deploy/setup.sh vm || : ;;
+true\ * | *" --vm "*)
+	deploy/setup.sh vm || :
+	deploy/setup.sh arm64 || :
+	;;
 esac
 exec /usr/bin/python3 tests/run.py "$@"

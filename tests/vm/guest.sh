@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs a command under another kernel, in QEMU without KVM.
 #
-#   guest.sh [--kernel VERSION] [--cpus N] [--mem MIB] [--writable DIR]... [--timeout S] -- COMMAND [ARG]...
+#   guest.sh [--kernel VERSION] [--arch ARCH] [--cpus N] [--mem MIB] [--writable DIR]... [--timeout S] --
+#            COMMAND [ARG]...
 #
 # The guest sees this machine's files below an empty disk: what it writes is gone at its end, but for what lies below
 # the folders named with --writable. The command runs as root, in this directory, with this PATH and HOME;
 # WEFT_GUEST=1 tells it where it is. Its output and exit status are ours; 124: it took too long; 125: it never ran.
+# A guest of another architecture (arm64) sees a Debian of its own (root.sh) instead, and of this machine only this
+# tree, the folder that WEFT_BUILD names and those that are writable.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 
@@ -15,10 +18,12 @@ die() {
 	exit 125
 }
 
-version=6.12 cpus=2 mem=3072 timeout=600 writable=()
+native=$(dpkg --print-architecture)
+version=6.12 arch=$native cpus=2 mem=3072 timeout=600 writable=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kernel) version=$2 ;;
+	--arch) arch=$2 ;;
 	--cpus) cpus=$2 ;;
 	--mem) mem=$2 ;;
 	--writable) writable+=("$(readlink -f "$2")") ;;
@@ -32,13 +37,21 @@ done
 
 # With cmpxchg16b QEMU 7.2 makes the allocator of Linux 6.12 and before fault now and then; without it that of
 # later kernels has no memory for socket storage.
-case $version in
-5.* | 6.*) cpu=max,cx16=off ;;
-*) cpu=max ;;
+case $arch:$version in
+amd64:[56].*) machine=(qemu-system-x86_64 -cpu "max,cx16=off") console=ttyS0 ;;
+amd64:*) machine=(qemu-system-x86_64 -cpu max) console=ttyS0 ;;
+arm64:*) machine=(qemu-system-aarch64 -M virt -cpu neoverse-n1) console=ttyAMA0 ;;
+*) die "unknown architecture $arch: amd64 or arm64" ;;
 esac
+command -v "${machine[0]}" >/dev/null || die "${machine[0]} is not installed"
 
 virtiofsd=$(PATH="$PATH:/usr/libexec:/usr/lib/qemu" command -v virtiofsd) || die "virtiofsd is not installed"
-kernel=$("$here/kernel.sh" "$version") || die "no kernel $version"
+kernel=$("$here/kernel.sh" "$version" "$arch") || die "no kernel $version"
+root='' readable=()
+if [ "$arch" != "$native" ]; then
+	root=$("$here/root.sh" "$arch") || die "no Debian for $arch"
+	readable=("$kernel" "$(readlink -f "$here/../..")" ${WEFT_BUILD:+"$(readlink -f "$WEFT_BUILD")"})
+fi
 run=$(mktemp -d "$kernel/../../run.XXXXXX")
 run=$(readlink -f "$run")
 pids=()
@@ -49,6 +62,8 @@ clean() {
 trap clean EXIT
 trap 'exit 130' INT TERM
 
+printf '%s\n' "$root" >"$run/root"
+printf '%s\n' "${readable[@]}" >"$run/readable"
 printf '%s\n' "${writable[@]}" >"$run/writable"
 printf '%q ' exec "$@" >"$run/command"
 {
@@ -82,10 +97,10 @@ boot() {
 	# no_timer_check: on a busy machine a guest's timer is late.
 	# thread=single: with a host thread for each CPU the guest's kernel now and then dies in code that the
 	# other CPU is patching, as attaching to a tracepoint does.
-	timeout -k 5 "$timeout" qemu-system-x86_64 -accel tcg,thread=single -cpu "$cpu" \
+	timeout -k 5 "$timeout" "${machine[@]}" -accel tcg,thread=single \
 		-smp "$cpus" -m "$mem" -nodefaults -display none -no-reboot -serial "file:$run/console" \
 		-kernel "$kernel/vmlinuz" -initrd "$kernel/initramfs" \
-		-append "console=ttyS0 quiet panic=-1 no_timer_check weft.run=$run" \
+		-append "console=$console quiet panic=-1 no_timer_check weft.run=$run" \
 		-object "memory-backend-memfd,id=mem,size=${mem}M,share=on" -numa node,memdev=mem \
 		-chardev "socket,id=files,path=$run/files" -device vhost-user-fs-pci,chardev=files,tag=host \
 		-drive "file=$run/disk,format=raw,if=virtio,cache=unsafe" -device virtio-serial-pci -chardev "file,id=out,path=$run/out" \

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of run.py that runs in the guest: inside.py REPORTS HOOKS EXPRESSION [FILE]... asks weft whether it
-can use the hooks, and runs the tests if so; those that fail run a second time."""
+"""The part of run.py that runs in the guest: inside.py REPORTS HOOKS UNIT EXPRESSION [FILE]... asks weft whether it
+can use the hooks (a set, or several), and runs the tests if so; those that fail run a second time. UNIT is "unit" to run
+the unit tests as well."""
 import json
 import os
 import pathlib
@@ -34,11 +35,27 @@ def tests(reports, number, *more):
     return subprocess.run(argv, cwd=ROOT / "tests/e2e", check=False).returncode
 
 
+def unit_tests():
+    """{program: why it failed, or nothing}"""
+    found = {}
+    for program in sorted(WEFT.parents[1].glob("tests/unit/unit_*")):
+        if not program.is_file():  # its objects
+            continue
+        done = subprocess.run([program, "--jobs", "2"], capture_output=True, text=True, check=False)
+        print(done.stdout, done.stderr, flush=True)
+        found[f"unit.{program.name.removeprefix('unit_')}"] = (
+            f"exit status {done.returncode}: {done.stderr.strip()[-300:]}" if done.returncode else "")
+    assert found, "no unit tests are built"
+    return found
+
+
 def main():
-    reports, hooks, expression, *files = sys.argv[1:]
+    reports, hooks, unit, expression, *files = sys.argv[1:]
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    kernel, why = refusal(hooks)
-    pathlib.Path(reports, "doctor.json").write_text(json.dumps({"kernel": kernel, "refused": why}))
+    answers = [refusal(one) for one in hooks.split(",")]
+    kernel, why = answers[0][0], "; ".join(why for _, why in answers if why)
+    units = unit_tests() if unit else {}
+    pathlib.Path(reports, "doctor.json").write_text(json.dumps({"kernel": kernel, "refused": why, "unit": units}))
     if why:
         return 0
     chosen = ["-k", expression] if expression else []

@@ -4,13 +4,16 @@
 # vmlinuz, lib/modules and an initramfs that mounts the host's root (guest.sh). Needs no root.
 set -euo pipefail
 
-CACHE=${WEFT_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/weft-vm}
 MODULES="virtio_pci virtio_console virtiofs virtio_blk ext4 overlay"
 
 die() {
 	echo "kernel.sh: $*" >&2
 	exit 1
 }
+
+here=$(dirname "$(readlink -f "$0")")
+# shellcheck source=tests/vm/debian.sh
+. "$here/debian.sh"
 
 # suite_of VERSION: the suite that carries the kernel, and how its packages are called there.
 suite_of() {
@@ -23,35 +26,10 @@ suite_of() {
 	esac
 }
 
-# The mirror that this machine's own apt uses, if it is Debian's.
-mirror() {
-	local found
-	found=$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/p' \
-		/etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
-		grep '/debian/*$' | head -n 1)
-	[ -n "$found" ] || die "apt's sources name no mirror of Debian"
-	echo "${found%/}"
-}
-
-# apt, seeing nothing but the suite and touching nothing of this machine's own lists.
-apt_of() {
-	local suite=$1 own=$CACHE/apt/$1-$arch command=$2
-	shift 2
-	"$command" -oDir::Etc::sourcelist="$own/sources.list" -oDir::Etc::sourceparts=/dev/null \
-		-oDir::State::Lists="$own/lists" -oDir::Cache="$own/cache" -oDir::State::status=/dev/null \
-		-oAPT::Architecture="$arch" -oAPT::Architectures="$arch" -oAPT::Sandbox::User= \
-		-oDebug::NoLocking=true "$@"
-}
-
 fetch() { # SUITE PATTERN INTO
-	local suite=$1 pattern=$2 into=$3 own=$CACHE/apt/$1-$arch names name
-	local by="[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
-	mkdir -p "$own"/{lists/partial,cache/archives/partial} "$into"
-	{
-		echo "deb $by $(mirror) $suite main"
-		[ "$suite" = sid ] || echo "deb $by $(mirror)-security $suite-security main"
-	} >"$own/sources.list"
-	apt_of "$suite" apt-get update -qq >&2 || die "apt cannot reach $suite"
+	local suite=$1 pattern=$2 into=$3 names name
+	mkdir -p "$into"
+	apt_update "$suite"
 	names=$(apt_of "$suite" apt-cache search -n "$pattern" | cut -d' ' -f1 | sort -V)
 	[ -n "$names" ] || die "no package of $suite matches $pattern"
 	case $pattern in
@@ -88,7 +66,7 @@ make_initramfs() { # KERNEL RELEASE
 	local root
 	root=$(mktemp -d)
 	mkdir -p "$root"/{bin,dev,proc,sys,host,over,root,modules}
-	cp "$(command -v busybox)" "$root/bin/busybox"
+	cp "$busybox" "$root/bin/busybox"
 	ln -s busybox "$root/bin/sh"
 	cp "$here/init" "$root/init"
 	put_modules "$1" "$2" "$root/modules"
@@ -122,12 +100,13 @@ unpack() { # VERSION INTO
 	mv "$part" "$2"
 }
 
-here=$(dirname "$(readlink -f "$0")")
 version=${1:?kernel.sh VERSION [ARCH]}
 arch=${2:-$(dpkg --print-architecture)}
 export PATH="$PATH:/usr/sbin:/sbin" LC_ALL=C
 suite_of "$version" >/dev/null
 kernel=$CACHE/kernels/$version-$arch
+busybox=$(command -v busybox) || die "busybox is not installed"
+[ "$arch" = "$(dpkg --print-architecture)" ] || busybox=$("$here/root.sh" "$arch")/usr/bin/busybox
 
 mkdir -p "$CACHE/kernels"
 exec 9>"$CACHE/lock" # two runs at once fetch a kernel once

@@ -2,7 +2,10 @@
 """Runs the live tests under Debian's kernels, in QEMU, over each set of hooks, and prints a table.
 
 A set of hooks that a kernel has not must be refused, by `weft doctor` and by `weft run`, with the reason that
-the table then shows; anything else that does not load is a failure. What fails gets one second run, by name.
+is known here; anything else that does not load is a failure. What fails gets one second run, by name.
+
+For another architecture weft is cross-built, warnings as errors; the guest then runs on a Debian of that
+architecture (root.sh), and the unit tests run in it as well if all live tests do.
 """
 import argparse
 import json
@@ -22,16 +25,24 @@ from weftlib import hooksets  # noqa: E402
 
 KERNELS = ["5.10", "6.1", "6.12", "7.2"]
 HOOKS = hooksets.ALL
-# Where a set of hooks is known not to load, and nothing else may be missing.
-ABSENT = {("6.1", "sock"), *(("5.10", hooks) for hooks in HOOKS)}
+NATIVE = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True).stdout.strip()
+FOREIGN = ["arm64"]  # those with a cross file here
+# Where a set of hooks is known not to load, and why; nothing else may be missing.
+ABSENT = {("6.1", "sock"): "sock_send_length: not in this kernel",
+          **{("5.10", hooks): "bpf_task_pt_regs: not in this kernel" for hooks in HOOKS}}
+ABSENT_ON = {"arm64": {("6.1", "fentry"): "fexit of inet_recvmsg: not in this kernel"}}  # no BPF trampolines before 6.4
 # What CI has the time for. Not 7.2: it runs tracepoints with preemption on, and emulated it misses calls at random.
 QUICK_KERNELS = {"5.10": ["syscalls"], "6.1": ["syscalls"], "6.12": ["sock", "fentry"], "7.2": []}
 QUICK = "(test_capabilities and (paranoid-4 or without_one) and not perf) or test_ktls or test_compat or (test_exact and (write-read or sendmsg-recvmsg or writev-readv))"
+# Of another architecture: one guest for all sets of hooks, each over both transports.
+QUICK_FOREIGN_KERNELS = {"6.12": [",".join(HOOKS)]}
+QUICK_FOREIGN = "test_exact or test_compat or (test_app and python)"
+QUICK_FOREIGN_TESTS = ["test_syscalls.py", "test_servers.py"]
 SLOWER = "4"  # than without emulation
 
 
 class Cell:
-    """A kernel with a set of hooks."""
+    """A kernel with a set of hooks, or with several: all of them must load then."""
 
     def __init__(self, kernel, hooks):
         self.kernel, self.hooks = kernel, hooks
@@ -68,15 +79,16 @@ def report(path):
     return rows
 
 
-def fetch(kernel):
-    """Why the kernel cannot be had, or nothing."""
-    done = subprocess.run([HERE / "kernel.sh", kernel], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["kernel.sh failed"])[-1]
+def fetch(script, *args):
+    """What the script prints, and why it failed."""
+    done = subprocess.run([HERE / script, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    why = (done.stderr.strip().splitlines() or [f"{script} failed"])[-1] if done.returncode else ""
+    return done.stdout.strip(), why
 
 
-def run_cell(args, kernel, hooks, reports):
+def run_cell(args, kernel, hooks, reports, unit):
     cell = Cell(kernel, hooks)
-    if why := fetch(kernel):
+    if why := fetch("kernel.sh", kernel, args.arch)[1]:
         cell.skipped["kernel"] = why
         return cell
     reports.mkdir(parents=True, exist_ok=True)
@@ -84,8 +96,9 @@ def run_cell(args, kernel, hooks, reports):
         old.unlink()
     env = {**os.environ, "WEFT_TEST_HOOKS": hooks, "WEFT_TIME_SCALE": SLOWER, "WEFT_BUILD": str(args.build),
            "WEFT_REQUIRE_LIVE": "1"}
-    argv = [HERE / "guest.sh", "--kernel", kernel, "--timeout", str(args.timeout), "--cpus", str(args.cpus),
-            "--writable", reports, "--", args.python, HERE / "inside.py", reports, hooks, args.k or "", *args.tests]
+    argv = [HERE / "guest.sh", "--kernel", kernel, "--arch", args.arch, "--timeout", str(args.timeout),
+            "--cpus", str(args.cpus), "--writable", reports, "--", args.python,
+            HERE / "inside.py", reports, hooks, unit, args.k or "", *args.tests]
     start = time.monotonic()
     with open(reports / "log", "wb") as log:
         status = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env,
@@ -96,6 +109,11 @@ def run_cell(args, kernel, hooks, reports):
         cell.release, cell.refused = found["kernel"], found["refused"]
     except (OSError, ValueError, KeyError):
         found = None
+    for name, why in (found or {}).get("unit", {}).items():
+        if why:
+            cell.failed[name] = why
+        else:
+            cell.passed.append(name)
     for name, state, why in report(reports / "first.xml"):
         if why == "collection skipped":  # a whole file; what it would hold is not known
             name = name.rpartition(".")[2]
@@ -110,20 +128,45 @@ def run_cell(args, kernel, hooks, reports):
             cell.passed.append(name)
     if found is None or (status not in (0, 1) and not cell.failed):
         cell.failed["guest"] = f"exit status {status}, see the log"
-    if cell.refused and (kernel, hooks) not in ABSENT:
-        cell.failed["load"] = "this kernel has what it takes"
+    expected = args.absent.get((kernel, hooks))
+    if cell.refused and not expected:
+        cell.failed["load"] = f"this kernel has what it takes: {cell.refused}"
+    elif expected and found and expected not in cell.refused:
+        cell.failed["load"] = f"not refused with: {expected}"
     return cell
 
 
 def build(args):
+    """Why it failed, or nothing."""
     if not (args.build / "build.ninja").exists():
         argv = ["meson", "setup", args.build]
+        if args.arch != NATIVE:
+            argv += ["-Dwerror=true", "--cross-file", f"{args.root}.ini", "--cross-file", HERE / f"{args.arch}.ini"]
         if args.clang:
-            native = args.build.with_suffix(".ini")
+            native = args.build.with_name(f"{args.build.name}.ini")
             native.write_text(f"[binaries]\nclang = 'clang-{args.clang}'\n")
             argv += ["--native-file", native]
         subprocess.run(argv, cwd=ROOT, check=True)
-    subprocess.run(["ninja", "-C", args.build, "--quiet"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(["ninja", "-C", args.build, "--quiet"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode == 0:
+        return ""
+    print(done.stdout[-8000:], end="")
+    said = re.findall(r"^.*\berror: .*$", done.stdout + done.stderr, re.M)
+    return said[0] if said else f"ninja's exit status {done.returncode}"
+
+
+def cross_build(args):
+    """The same as a line of the table."""
+    cell = Cell("build", args.arch)
+    start = time.monotonic()
+    if args.root_missing:
+        cell.skipped["build"] = args.root_missing
+    elif why := build(args):
+        cell.failed["build"] = why
+    else:
+        cell.passed.append("build")
+    cell.seconds = time.monotonic() - start
+    return cell
 
 
 def words(text):
@@ -134,6 +177,7 @@ def arguments():
     p = argparse.ArgumentParser(prog="tests/vm/run.sh", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--kernel", type=words, help=f"some of {','.join(KERNELS)}; default all")
+    p.add_argument("--arch", choices=FOREIGN, default=NATIVE, help="cross-build for it, and emulate it")
     p.add_argument("--hooks", type=words, help=f"some of {','.join(HOOKS)}; default all")
     p.add_argument("-k", metavar="EXPR", help="only these tests, as pytest's -k")
     p.add_argument("--quick", action="store_true", help="the small part of it that CI runs")
@@ -147,31 +191,55 @@ def arguments():
     for given, known in ((args.kernel, KERNELS), (args.hooks, HOOKS)):
         if unknown := set(given or ()) - set(known):
             p.error(f"unknown: {', '.join(sorted(unknown))}")
+    foreign = args.arch != NATIVE
     if args.quick and not args.k:
-        args.k = QUICK
+        args.k = QUICK_FOREIGN if foreign else QUICK
+    if args.quick and foreign:
+        args.tests = args.tests or QUICK_FOREIGN_TESTS
+    args.unit = foreign and not args.k and not args.tests
+    args.absent = {**ABSENT, **ABSENT_ON.get(args.arch, {})}
+    args.quick_kernels = QUICK_FOREIGN_KERNELS if foreign else QUICK_KERNELS
     args.build = args.build.resolve()
     venv = args.build / "venv/bin/python"
+    if foreign:
+        args.build = args.build.with_name(f"{args.build.name}-{args.arch}")
     if args.clang:
         args.build = args.build.with_name(f"{args.build.name}-clang{args.clang}")
-    args.python = venv if venv.exists() else pathlib.Path("/usr/bin/python3")
+    args.python = venv if venv.exists() and not foreign else pathlib.Path("/usr/bin/python3")
     return args
 
 
 def cells(args):
     for kernel in args.kernel or KERNELS:
-        for hooks in args.hooks or (QUICK_KERNELS[kernel] if args.quick else HOOKS):
+        for hooks in args.hooks or (args.quick_kernels.get(kernel, []) if args.quick else HOOKS):
             yield kernel, hooks
+
+
+def results(args, reports):
+    """Each line of the table, when it is there."""
+    if args.arch == NATIVE:
+        if why := build(args):
+            sys.exit(why)
+    else:
+        cell = cross_build(args)
+        yield cell
+        if not cell.passed:
+            return
+    unit = args.unit
+    for kernel, hooks in cells(args):
+        now = unit and (kernel, hooks) not in args.absent  # once: no kernel makes a difference to them
+        unit = unit and not now
+        yield run_cell(args, kernel, hooks, reports / f"{kernel}-{hooks}", "unit" if now else "")
 
 
 def main():
     args = arguments()
-    build(args)
+    args.root, args.root_missing = fetch("root.sh", args.arch) if args.arch != NATIVE else ("/", "")
     reports = args.build / "reports/vm"
     done, lines = [], []
-    for kernel, hooks in cells(args):
-        cell = run_cell(args, kernel, hooks, reports / f"{kernel}-{hooks}")
+    for cell in results(args, reports):
         done.append(cell)
-        lines.append(f"{kernel:6} {hooks:10} {cell.seconds:6.0f} s  {cell.said()}")
+        lines.append(f"{cell.kernel:6} {cell.hooks:10} {cell.seconds:6.0f} s  {cell.said()}")
         print(lines[-1], flush=True)
         for name, why in cell.failed.items():
             print(f"  FAILED {name}: {why[:200]}")
@@ -179,6 +247,7 @@ def main():
             print(f"  skipped {name}: {why}")
         for name, why in cell.again.items():
             print(f"  passed at its second run: {name}; the first said: {why[:200]}")
+    reports.mkdir(parents=True, exist_ok=True)
     (reports / "table.txt").write_text("\n".join(lines) + "\n")
     (reports / "table.json").write_text(json.dumps([cell.data() for cell in done], indent=1))
     print(f"logs and the table are in {reports}")
