@@ -231,13 +231,11 @@ static __always_inline int on_file(struct sys_exit *ctx, __u8 dir, bool third)
 static __noinline int on_end(struct sys_exit *ctx)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs((void *)task);
-	unsigned long fd;
 	struct sock *sk;
 
-	if (!current_traced() || bpf_probe_read_kernel(&fd, sizeof(fd), &REGS_ARG0(r)))
+	if (!current_traced())
 		return 0;
-	sk = fd_sock(task, fd);
+	sk = fd_sock(task, REGS_ARG0(task_regs(task)));
 	if (sk)
 		conn_unix_over(ctx, sk, ctx->ret);
 	return 0;
@@ -279,12 +277,12 @@ SEC("tracepoint/syscalls/sys_exit_shutdown")
 int exit_shutdown(struct sys_exit *ctx)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-	struct pt_regs r;
+	struct pt_regs *r = task_regs(task);
 	struct sock *sk;
 
-	if (ctx->ret || !current_traced() || !task_regs(task, &r) || !(int)REGS_ARG1(&r))
+	if (ctx->ret || !current_traced() || !(int)REGS_ARG1(r))
 		return 0;
-	sk = fd_sock(task, REGS_ARG0(&r));
+	sk = fd_sock(task, REGS_ARG0(r));
 	if (sk)
 		conn_unix_shut(ctx, sk);
 	return 0;
