@@ -7,6 +7,7 @@
 #include "capture/capture.h"
 #include "capture/features.h"
 #include "capture/listeners.h"
+#include "capture/older.h"
 #include "capture/procs.h"
 #include "capture/rules.h"
 #include "config.h"
@@ -33,6 +34,7 @@
 #define IDLE_NS   (50 * NS_PER_MS) /* without a record, and we sleep until one comes */
 #define RESCAN_NS (10 * NS_PER_SEC) /* between two looks at all processes, when told too little */
 #define LISTENERS 16384
+#define OLDER_MS  1000 /* for a look at the connections there are, before work goes on */
 
 struct agent {
 	struct config config;
@@ -40,6 +42,7 @@ struct agent {
 	struct listeners *listeners;
 	struct capture *capture;
 	struct budget budget;
+	struct older *older;
 	struct procs *procs;
 	struct conns *conns;
 	struct trace *trace;
@@ -332,16 +335,18 @@ static int follow(struct agent *a)
 	const struct config *c = &a->config;
 	struct trace_sizes sizes = {
 		c->max_exchanges, c->capture.max_processes, c->capture.max_connections};
-	struct conns_options conns = {
-		(uint32_t)getpid(), c->capture.max_connections, c->max_exchanges,
-		a->hooks != HOOKS_FENTRY};
+	struct conns_options conns = {(uint32_t)getpid(), c->capture.max_connections,
+		c->max_exchanges, a->hooks != HOOKS_FENTRY};
 	int err = trace_new(
 		&c->trace, &sizes, clock_monotonic(), &a->counters, on_release, a, &a->trace);
 
 	if (err)
 		return no_memory("traces", err);
+	err = older_new(a->capture, &a->older);
+	if (err)
+		return no_memory("older connections", err);
 	err = procs_new(c->capture.max_processes, &a->config.capture.rules, a->capture,
-		a->listeners, &PROCS_OPS, a, &a->procs);
+		a->listeners, a->older, &PROCS_OPS, a, &a->procs);
 	if (err)
 		return no_memory("processes", err);
 	err = conns_new(
@@ -351,6 +356,7 @@ static int follow(struct agent *a)
 	budget_init(&a->budget, &c->capture.budget, a->capture, clock_monotonic());
 	/* after the hooks are on: what starts meanwhile announces itself */
 	procs_scan(a->procs, true);
+	older_wait(a->older, OLDER_MS);
 	return 0;
 }
 
@@ -466,6 +472,9 @@ static void turn(struct agent *a, uint64_t *busy_ns, const sigset_t *unblocked)
 		if (capture_missed(a->capture) != a->missed) {
 			a->missed = capture_missed(a->capture);
 			trace_unseen(a->trace, 0, now);
+			capture_unix_lost(a->capture);
+			conns_missed(a->conns, now);
+			conns_doubt(a->conns, now);
 		}
 		recover(a, now);
 		if (budget_tick(&a->budget, now))
@@ -503,6 +512,7 @@ static void agent_free(struct agent *a)
 {
 	http_free(a->http);
 	budget_release(&a->budget);
+	older_free(a->older);
 	capture_close(a->capture);
 	conns_free(a->conns);
 	procs_free(a->procs);

@@ -24,12 +24,10 @@ static __always_inline struct conn *conn_make(struct sock *sk, struct conn *fres
 
 	if (!ctl)
 		return NULL;
-#ifdef WEFT_UNIX_ENDS_UNSEEN
-	/* nothing would count it down again; it goes with its socket */
+	/* not every end of one is seen, to count it down again; it goes with its socket */
 	if (fresh->flags & CONN_UNIX)
 		return bpf_sk_storage_get(&conns, sk, fresh, BPF_SK_STORAGE_GET_F_CREATE)
 			       ?: conn_find(sk);
-#endif
 	if (__sync_fetch_and_add(&ctl->conns, 1) >= max_conns) {
 		__sync_fetch_and_add(&ctl->conns, -1);
 		return conn_find(sk);
@@ -47,6 +45,11 @@ static __always_inline void conn_forget(struct sock *sk)
 
 	if (ctl && !bpf_sk_storage_delete(&conns, sk))
 		__sync_fetch_and_add(&ctl->conns, -1);
+}
+
+static __always_inline void conn_forget_unix(struct sock *sk)
+{
+	bpf_sk_storage_delete(&conns, sk);
 }
 
 #else
@@ -71,6 +74,11 @@ static __always_inline void conn_forget(struct sock *sk)
 	__u64 key = (__u64)sk;
 
 	bpf_map_delete_elem(&conns, &key);
+}
+
+static __always_inline void conn_forget_unix(struct sock *sk)
+{
+	conn_forget(sk);
 }
 
 #endif
@@ -98,7 +106,8 @@ static __always_inline void conn_start_unix(struct conn *c, struct sock *sk)
 	struct weft_control *ctl = bpf_map_lookup_elem(&control, &zero);
 	struct sock *peer = unix_peer(sk);
 	bool accepted = unix_address(sk), called = peer && unix_address(peer);
-	__u32 ino = 0;
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32, ino = 0;
+	__u32 *verdict = bpf_map_lookup_elem(&procs, &tgid);
 
 	c->flags = CONN_UNIX;
 	c->ino = unix_ino(sk);
@@ -107,13 +116,12 @@ static __always_inline void conn_start_unix(struct conn *c, struct sock *sk)
 		ino = unix_ino(peer);
 	} else if (called && !accepted) {
 		c->flags |= CONN_CLIENT;
-		c->connect_pid = bpf_get_current_pid_tgid() >> 32;
-		c->connect_tid = bpf_get_current_pid_tgid();
 		ino = c->ino;
 	}
 	c->base = unix_base(ino);
 	/* those that are older than the tracing of their process were asked (start.h) */
-	c->start = ctl && !ctl->unix_lost ? START_FRESH : START_IN_BETWEEN;
+	c->start = ctl && !ctl->unix_lost && verdict && *verdict != WEFT_LOOKING ? START_FRESH
+										 : START_IN_BETWEEN;
 	if (!ino || c->start != START_FRESH)
 		c->flags |= CONN_UNNUMBERED;
 }
@@ -197,9 +205,14 @@ static __always_inline bool conn_announce(void *ctx, struct sock *sk, struct con
 static __always_inline __u64 conn_wants(const struct conn *c)
 {
 	__u32 slot = c->id & (WEFT_WANT_SLOTS - 1);
-	struct weft_want_slot *w = bpf_map_lookup_elem(&wants, &slot);
+	volatile struct weft_want_slot *w = bpf_map_lookup_elem(&wants, &slot);
+	__u64 what;
 
-	return w && w->tag == c->id ? w->what : WEFT_WANT_HEADS;
+	if (!w || w->tag != c->id)
+		return WEFT_WANT_HEADS;
+	what = w->what;
+	/* another connection can have taken the slot in between */
+	return w->tag == c->id ? what : WEFT_WANT_HEADS;
 }
 
 static __always_inline enum weft_want conn_want(const struct conn *c)
@@ -264,7 +277,7 @@ static __always_inline bool conn_shed(void *ctx, struct sock *sk, struct conn *c
 
 	if (!shed && !(c->flags & CONN_SHED))
 		return false;
-	if ((c->flags & CONN_UNIX ? c->base : sock_key(sk)) < shed) {
+	if ((c->flags & CONN_UNIX ? unix_base(c->base ?: c->ino) : sock_key(sk)) < shed) {
 		conn_ended(ctx, sk, c, WEFT_SHED);
 		c->flags |= CONN_SHED;
 		return true;
@@ -289,7 +302,7 @@ static __always_inline struct conn *conn_find_own(void *ctx, struct sock *sk)
 	if (c && c->flags & CONN_UNIX &&
 		(READ(sk, __sk_common.skc_family) != AF_UNIX || c->ino != unix_ino(sk))) {
 		conn_ended(ctx, sk, c, 0);
-		conn_forget(sk);
+		conn_forget_unix(sk);
 		return NULL;
 	}
 #endif
@@ -326,7 +339,7 @@ static __always_inline void conn_unix_closed(void *ctx, struct sock *sk)
 		conn_shut(ctx, sk, c, WEFT_RECV);
 	conn_shut(ctx, sk, c, WEFT_SEND);
 	conn_ended(ctx, sk, c, 0);
-	conn_forget(sk);
+	conn_forget_unix(sk);
 }
 
 static __always_inline void conn_unix_shut(void *ctx, struct sock *sk)

@@ -39,7 +39,7 @@ static __always_inline int on_call(void *ctx, struct socket *socket, const struc
 
 	if (ret <= 0) {
 		if (sk && dir == WEFT_RECV && start_asked(ret, flags))
-			start_answer(sk);
+			start_answer(ctx, sk);
 		else if (sk && dir == WEFT_RECV && ((!ret && size) || ret == -ECONNRESET))
 			conn_unix_over(ctx, sk, ret);
 		return 0;

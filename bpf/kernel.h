@@ -127,6 +127,9 @@ struct sock {
 	__u16 sk_type;
 	int sk_err;
 	__u8 sk_shutdown;
+	struct sk_buff_head {
+		__u32 qlen;
+	} sk_receive_queue;
 };
 
 struct socket {

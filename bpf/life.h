@@ -154,11 +154,13 @@ static __always_inline void proc_undecided(
 {
 	struct weft_proc p = {};
 	__u32 tgid = BPF_CORE_READ(task, tgid);
-	__u32 verdict = WEFT_UNDECIDED;
+	bool born = flags & (WEFT_EXEC | WEFT_FORKED);
+	/* what it opened before is not known */
+	__u32 verdict = born ? WEFT_UNDECIDED : WEFT_LOOKING;
 
 	if (tgid == self_tgid)
 		return;
-	bpf_map_update_elem(&procs, &tgid, &verdict, BPF_NOEXIST);
+	bpf_map_update_elem(&procs, &tgid, &verdict, born ? BPF_ANY : BPF_NOEXIST);
 	record_head(&p.head, WEFT_RECORD_PROC, flags, sizeof(p));
 	p.head.pid = tgid;
 	p.head.tid = BPF_CORE_READ(task, pid);

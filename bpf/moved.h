@@ -73,24 +73,18 @@ static __always_inline void moved_place(struct conn *c, struct sock *sk, enum so
 	c->moved[dir & 1] += n;
 }
 
-/* The agent knows that a body goes on behind this call: nothing to tell. */
-static __always_inline bool body_goes_on(
-	const struct conn *c, struct sock *sk, enum sock_kind kind, __u8 dir, __u32 n, __u64 what)
+/* Where a call of n bytes that is not counted yet ended. */
+static __always_inline __u32 call_end(
+	const struct conn *c, struct sock *sk, enum sock_kind kind, __u8 dir, __u32 n)
 {
-	__u32 until = what >> 32, end;
+	struct tcp_sock *tp;
 
-	if ((__u32)what != WEFT_WANT_UNTIL_RECV + dir)
-		return false;
-	if (c->flags & CONN_UNNUMBERED || kind != SOCK_TCP) {
-		end = conn_counted(c, dir) + n;
-	} else {
-		struct tcp_sock *tp = sock_tcp(sk);
-
-		if (!tp)
-			return false;
-		end = dir == WEFT_SEND ? sock_sent(tp) : sock_received(sk, tp);
-	}
-	return (__s32)(until - end) > 0;
+	if (c->flags & CONN_UNNUMBERED || kind != SOCK_TCP)
+		return conn_counted(c, dir) + n;
+	tp = sock_tcp(sk);
+	if (!tp)
+		return 0;
+	return dir == WEFT_SEND ? sock_sent(tp) : sock_received(sk, tp);
 }
 
 /* Called at the return of a call that moved n > 0 bytes. src is asked only when bytes are wanted.
@@ -123,20 +117,20 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 		return 0;
 	}
 	if (want == WEFT_WANT_UNTIL_RECV || want == WEFT_WANT_UNTIL_SEND) {
-		if (body_goes_on(c, sk, kind, dir, n, what)) {
+		/* the agent knows that a body goes on behind this call: nothing to tell */
+		if (want == WEFT_WANT_UNTIL_RECV + dir &&
+			(__s32)((what >> 32) - call_end(c, sk, kind, dir, n)) > 0) {
 			c->moved[dir & 1] += n;
 			cnt->v[WEFT_COUNT_COALESCED]++;
 			return 0;
 		}
-		want = WEFT_WANT_HEADS;
-	}
-	if (want == WEFT_WANT_AGAIN || want == WEFT_WANT_AGAIN_FRESH) {
-		if (want == WEFT_WANT_AGAIN_FRESH && was != START_AGAIN)
-			start = WEFT_FRESH;
+	} else if (want >= WEFT_WANT_AGAIN) {
+		if (want == WEFT_WANT_AGAIN_RECV + dir && was != START_AGAIN &&
+			(__u32)(what >> 32) == call_end(c, sk, kind, dir, n) - n)
+			start = WEFT_QUIET;
 		c->start = START_AGAIN;
 		c->flags &= ~CONN_OPENED;
 		c->connect_ns = 0; /* what the thread does now says nothing of then */
-		want = WEFT_WANT_HEADS;
 	}
 	/* before the record's time is taken: an announcement must be the older of the two */
 	if (!conn_announce(ctx, sk, c, by->slot)) {
@@ -160,7 +154,7 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	if (c->flags & CONN_UNNUMBERED)
 		cnt->v[WEFT_COUNT_UNNUMBERED]++;
 
-	take = want == WEFT_WANT_HEADS ? budget_take(c, dir, n) : 0;
+	take = budget_take(c, dir, n);
 	if (src->why != WEFT_COPY_OK) {
 		s->data.head.flags |= WEFT_NO_COPY;
 		switch (src->why) {
@@ -198,14 +192,12 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 		s->data.head.flags |=
 			by->how == CALLER_THREAD ? sock_waits(sk) : WEFT_POLLED | WEFT_NONBLOCKING;
 	} else {
-		s->data.why = WEFT_NO_COPY_BUDGET;
-		if (want == WEFT_WANT_HEADS) {
-			__u32 got = source_tail(src, &s->copied, n);
+		__u32 got = source_tail(src, &s->copied, n);
 
-			if (got) {
-				s->data.off = WEFT_OFF_TAIL;
-				s->data.caught = got;
-			}
+		s->data.why = WEFT_NO_COPY_BUDGET;
+		if (got) {
+			s->data.off = WEFT_OFF_TAIL;
+			s->data.caught = got;
 		}
 	}
 

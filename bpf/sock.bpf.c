@@ -6,7 +6,6 @@
  */
 #define WEFT_TRUSTED_SOCKS
 #define WEFT_CASTS
-#define WEFT_UNIX_ENDS_UNSEEN
 #include "life.h"
 #include "moved.h"
 #include "regs.h"
@@ -121,7 +120,7 @@ static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int fla
 
 	if (ret <= 0) {
 		if (dir == WEFT_RECV && start_asked(ret, flags))
-			start_answer(sk);
+			start_answer(ctx, sk);
 		else if (dir == WEFT_RECV && (!ret || ret == -ECONNRESET))
 			conn_unix_over(ctx, sk, ret);
 		return 0;

@@ -122,15 +122,15 @@ static __always_inline enum conn_start whose_turn(struct sock *sk, __u32 *ret_se
 	return arrived == CONTINUE_BYTES ? START_IN_BETWEEN : START_QUIET_SEND;
 }
 
-static __always_inline void start_answer(struct sock *sk)
+static __always_inline void start_answer(void *ctx, struct sock *sk)
 {
 	enum sock_kind kind = sock_kind(sk);
-	struct conn fresh, *c = conn_find(sk);
+	struct conn fresh, *c = conn_find_own(ctx, sk);
 	enum conn_start start;
 	__u32 seq = 0;
 
 	if (kind == SOCK_UNIX) {
-		if (!c) {
+		if (!c && READ(sk, __sk_common.skc_state) == TCP_ESTABLISHED) {
 			conn_start(&fresh, kind, 0);
 			conn_start_unix(&fresh, sk);
 			fresh.start = START_IN_BETWEEN;
@@ -140,7 +140,7 @@ static __always_inline void start_answer(struct sock *sk)
 		}
 		return;
 	}
-	if (kind != SOCK_TCP)
+	if (kind != SOCK_TCP || (c && c->start == START_FRESH)) /* it was seen to begin */
 		return;
 	start = whose_turn(sk, &seq);
 	if (!c && start != START_IN_BETWEEN) {

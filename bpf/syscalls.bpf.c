@@ -134,7 +134,7 @@ static __always_inline int on_recvfrom(struct sys_exit *ctx)
 		struct sock *sk = fd_sock(task, REGS_ARG0(r));
 
 		if (sk)
-			start_answer(sk);
+			start_answer(ctx, sk);
 	}
 	return 0;
 }

@@ -34,10 +34,10 @@ static __always_inline __u32 unix_base(__u32 ino)
 	return ino ^ (ino >> 15);
 }
 
-/* The peer will send nothing any more. */
+/* The peer will send nothing any more, and all that it sent was taken. */
 static __always_inline bool unix_at_end(struct sock *sk)
 {
-	return READ(sk, sk_shutdown) & RCV_SHUTDOWN;
+	return READ(sk, sk_shutdown) & RCV_SHUTDOWN && !READ(sk, sk_receive_queue.qlen);
 }
 
 static __always_inline bool unix_peer_closed(struct sock *sk)

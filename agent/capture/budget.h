@@ -11,7 +11,7 @@ struct budget {
 	struct capture *capture; /* borrowed */
 	double keep; /* share of the connections that are recorded */
 	uint64_t read_ns, cpu_ns, seen, emitted; /* at the latest look */
-	uint64_t stats_since_ns, stats_seen, run_ns; /* while the programs' time is measured */
+	uint64_t stats_seen, run_ns; /* while the programs' time is measured */
 	int stats_fd; /* as long as it is open, the kernel measures */
 	double run_ns_each; /* a call, as last measured; 0: not known */
 	unsigned looks;

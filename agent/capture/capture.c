@@ -238,11 +238,12 @@ void capture_close(struct capture *c)
 int capture_read(struct capture *c, bool all)
 {
 	uint64_t begun = clock_monotonic();
+	bool halted;
 	int n, ends;
 
 	kept_fetch(&c->kept);
-	n = c->reader_ops->read(c->reader, all);
-	ends = kept_deliver(&c->kept, begun, all, on_record, c);
+	n = c->reader_ops->read(c->reader, all, &halted);
+	ends = kept_deliver(&c->kept, halted ? 0 : begun, all, on_record, c);
 	return n < 0 ? n : n + ends;
 }
 
@@ -304,6 +305,34 @@ void capture_want_until(
 	slot_set(c, conn, (uint64_t)until << 32 | want);
 }
 
+void capture_want_again(
+	struct capture *c, uint64_t conn, enum weft_direction direction, uint32_t at)
+{
+	enum weft_want want = direction == WEFT_SEND ? WEFT_WANT_AGAIN_SEND : WEFT_WANT_AGAIN_RECV;
+
+	slot_set(c, conn, (uint64_t)at << 32 | want);
+}
+
+void capture_trace_on(struct capture *c, uint32_t pid)
+{
+	uint32_t verdict;
+
+	if (bpf_map_lookup_elem(c->procs_fd, &pid, &verdict) || verdict != WEFT_LOOKING)
+		capture_trace(c, pid, WEFT_TRACED);
+}
+
+void capture_looked(struct capture *c, uint32_t pid)
+{
+	uint32_t traced = WEFT_TRACED;
+
+	bpf_map_update_elem(c->procs_fd, &pid, &traced, BPF_EXIST);
+}
+
+void capture_unix_lost(struct capture *c)
+{
+	__atomic_fetch_add(&c->control->unix_lost, 1, __ATOMIC_RELAXED);
+}
+
 void capture_local_clients(struct capture *c, bool wanted)
 {
 	c->control->local_clients = wanted;
@@ -313,8 +342,10 @@ void capture_heard(struct capture *c, uint64_t conn)
 {
 	volatile struct weft_want_slot *slot = &c->wants[conn & (WEFT_WANT_SLOTS - 1)];
 
-	if (slot->tag == conn &&
-		(slot->what == WEFT_WANT_AGAIN || slot->what == WEFT_WANT_AGAIN_FRESH))
+	uint32_t want = (uint32_t)slot->what;
+
+	if (slot->tag == conn && (want == WEFT_WANT_AGAIN || want == WEFT_WANT_AGAIN_RECV ||
+					 want == WEFT_WANT_AGAIN_SEND))
 		slot->what = WEFT_WANT_HEADS;
 }
 

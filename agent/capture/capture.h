@@ -61,6 +61,15 @@ uint64_t capture_missed(const struct capture *capture);
  * ring buffer either. */
 uint64_t capture_life_lost(const struct capture *capture);
 
+/* It is traced as before: WEFT_LOOKING stays, if it is that. */
+void capture_trace_on(struct capture *capture, uint32_t pid);
+
+/* From the verdict WEFT_LOOKING to WEFT_TRACED, if the process is still there. Any thread. */
+void capture_looked(struct capture *capture, uint32_t pid);
+
+/* Calls on Unix sockets were missed: see weft_control.unix_lost. */
+void capture_unix_lost(struct capture *capture);
+
 int capture_untrace(struct capture *capture, uint32_t pid);
 void capture_want(struct capture *capture, uint64_t conn, enum weft_want want);
 
@@ -70,7 +79,12 @@ void capture_want(struct capture *capture, uint64_t conn, enum weft_want want);
 void capture_want_until(
 	struct capture *capture, uint64_t conn, enum weft_direction direction, uint32_t until);
 
-/* It was announced: no longer asked for with WEFT_WANT_AGAIN. */
+/* It is forgotten while nothing is under way on it, and its next message will begin in this
+ * direction at the sequence number `at`. */
+void capture_want_again(
+	struct capture *capture, uint64_t conn, enum weft_direction direction, uint32_t at);
+
+/* It was announced: no longer asked for again. */
 void capture_heard(struct capture *capture, uint64_t conn);
 
 /* What the programs counted; *ret_missed: runs that the kernel skipped. */

@@ -25,7 +25,7 @@ int kept_deliver(struct kept *k, uint64_t begun_ns, bool all, kept_handler handl
 	unsigned total = k->n, done = 0;
 
 	while (done < k->n && (all || k->v[done].head.time_ns + KEPT_MARGIN_NS < begun_ns)) {
-		handler(ctx, &k->v[done], sizeof(k->v[done]));
+		handler(ctx, &k->v[done], k->v[done].head.size);
 		done++;
 	}
 	if (!done)

@@ -41,6 +41,7 @@ struct procs {
 	const struct rules *rules;
 	struct capture *capture;
 	struct listeners *listeners;
+	struct older *older;
 	const struct procs_ops *ops;
 	void *ctx;
 	struct scan scan;
@@ -48,7 +49,7 @@ struct procs {
 };
 
 int procs_new(unsigned capacity, const struct rules *rules, struct capture *capture,
-	struct listeners *listeners, const struct procs_ops *ops, void *ctx,
+	struct listeners *listeners, struct older *older, const struct procs_ops *ops, void *ctx,
 	struct procs **ret_procs)
 {
 	struct procs *p = calloc(1, sizeof(*p));
@@ -67,6 +68,7 @@ int procs_new(unsigned capacity, const struct rules *rules, struct capture *capt
 	p->rules = rules;
 	p->capture = capture;
 	p->listeners = listeners;
+	p->older = older;
 	p->ops = ops;
 	p->ctx = ctx;
 	*ret_procs = p;
@@ -192,8 +194,8 @@ static bool wanted(const struct procs *p, const struct proc *proc)
 
 static void decide(struct procs *p, struct proc *proc)
 {
-	bool traced = wanted(p, proc);
-	bool older = traced && !proc->traced && (!proc->born_ns || proc->passed_over);
+	bool traced = wanted(p, proc), was_traced = proc->traced;
+	bool older = traced && !was_traced && (!proc->born_ns || proc->passed_over);
 
 	if (traced && !proc->described) {
 		/* at once: a server that gives itself a title soon overwrites its environment with
@@ -209,13 +211,15 @@ static void decide(struct procs *p, struct proc *proc)
 	proc->traced = traced;
 	proc->passed_over |= !traced;
 	/* an entry that is gone again: it exited meanwhile */
-	if (traced)
-		capture_trace(p->capture, proc->pid, WEFT_TRACED);
+	if (traced && was_traced)
+		capture_trace_on(p->capture, proc->pid);
+	else if (traced)
+		capture_trace(p->capture, proc->pid, older ? WEFT_LOOKING : WEFT_TRACED);
 	else
 		capture_untrace(p->capture, proc->pid);
 	/* now that none of their calls is missed */
 	if (older)
-		older_connections(proc->pid);
+		older_ask(p->older, proc->pid);
 }
 
 static void look(struct proc *proc)
@@ -279,6 +283,8 @@ void procs_on_proc(struct procs *p, const struct weft_proc *rec)
 	if (rec->head.flags & (WEFT_EXEC | WEFT_FORKED)) {
 		proc->born_ns = rec->head.time_ns;
 		proc->passed_over = false;
+		if (proc->traced) /* what it held before is of no interest any more */
+			capture_trace(p->capture, proc->pid, WEFT_TRACED);
 	}
 	memcpy(proc->comm, rec->comm, sizeof(proc->comm));
 	proc->comm[sizeof(proc->comm) - 1] = '\0';

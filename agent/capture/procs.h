@@ -6,6 +6,7 @@
 
 struct capture;
 struct listeners;
+struct older;
 struct procs;
 
 #define PROC_PORTS 8
@@ -34,9 +35,9 @@ struct procs_ops {
 	void (*ended)(void *ctx, uint32_t pid);
 };
 
-/* rules is borrowed and may change, see procs_reload. */
+/* Borrows everything; rules may change, see procs_scan. */
 int procs_new(unsigned capacity, const struct rules *rules, struct capture *capture,
-	struct listeners *listeners, const struct procs_ops *ops, void *ctx,
+	struct listeners *listeners, struct older *older, const struct procs_ops *ops, void *ctx,
 	struct procs **ret_procs);
 void procs_free(struct procs *procs);
 

@@ -14,8 +14,9 @@ struct reader_ops {
 		struct reader **ret_reader);
 	void (*close)(struct reader *reader);
 	/* Hands over what is there, in time order as far as it can be known; all: to the last one.
-	 * The number of records or -errno. */
-	int (*read)(struct reader *reader, bool all);
+	 * The number of records or -errno. *ret_halted: one was still being written, so that what
+	 * lies behind it waits, however old it is. */
+	int (*read)(struct reader *reader, bool all, bool *ret_halted);
 	int (*epoll_fd)(const struct reader *reader);
 	uint64_t (*used)(const struct reader *reader); /* bytes waiting; any thread */
 	bool wakes_at_first; /* the producer can wake a sleeping reader at the first record */

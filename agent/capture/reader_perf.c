@@ -158,7 +158,7 @@ static int perf_open(
 	return 0;
 }
 
-static int perf_read(struct reader *r, bool all)
+static int perf_read(struct reader *r, bool all, bool *ret_halted)
 {
 	uint64_t begun = clock_monotonic();
 	int err;
@@ -166,6 +166,7 @@ static int perf_read(struct reader *r, bool all)
 	r->handed = 0;
 	err = perf_buffer__consume(r->perf);
 	arena_flush(r, all ? UINT64_MAX : begun - MARGIN_NS);
+	*ret_halted = false;
 	return err < 0 ? err : r->handed + (int)r->count;
 }
 

@@ -105,7 +105,7 @@ static const void *sample(struct reader *r, unsigned long at, uint32_t n)
 	return r->whole;
 }
 
-static int ringbuf_read(struct reader *r, bool all)
+static int ringbuf_read(struct reader *r, bool all, bool *ret_halted)
 {
 	unsigned long at = atomic_load_explicit(r->consumer, memory_order_relaxed);
 	unsigned long end = atomic_load_explicit(r->producer, memory_order_acquire);
@@ -127,6 +127,7 @@ static int ringbuf_read(struct reader *r, bool all)
 			atomic_store_explicit(r->consumer, at, memory_order_release);
 	}
 	atomic_store_explicit(r->consumer, at, memory_order_release);
+	*ret_halted = at < end;
 	return n;
 }
 

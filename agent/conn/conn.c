@@ -9,6 +9,7 @@
 #include "core/clock.h"
 
 #include <errno.h>
+#include <xxhash.h>
 
 #define BLOCKS      256 /* for bytes that must be kept: heads that come in pieces */
 #define QUIET_BYTES (64u * 1024) /* of a body still to come, that the kernel is told of */
@@ -148,8 +149,13 @@ static bool is_idle(const struct conn *c)
 /* Forgets one that may live, and come back. */
 static void conn_drop(struct conn *c, enum counter why, uint64_t now_ns)
 {
+	enum weft_direction asks = c->role == ROLE_SERVER ? WEFT_RECV : WEFT_SEND;
+
 	count(c->all->counters, why);
-	capture_want(c->all->capture, c->id, is_idle(c) ? WEFT_WANT_AGAIN_FRESH : WEFT_WANT_AGAIN);
+	if (is_idle(c))
+		capture_want_again(c->all->capture, c->id, asks, (uint32_t)c->streams[asks].pos);
+	else
+		capture_want(c->all->capture, c->id, WEFT_WANT_AGAIN);
 	conn_end(c, END_EVICTED, 0, now_ns);
 }
 
@@ -196,6 +202,7 @@ static void set_ends(struct conn *c, const struct weft_open *rec)
 		const struct weft_open_unix *open = (const struct weft_open_unix *)rec;
 
 		c->ends.path = paths_intern(&c->all->paths, open->path, open->path_len);
+		c->ends.path_hash = (uint32_t)XXH3_64bits(open->path, open->path_len);
 	}
 }
 
@@ -239,7 +246,8 @@ void conns_on_open(struct conns *all, const struct weft_open *rec)
 
 	if (!c)
 		c = conn_add(all, rec->conn, rec->head.time_ns);
-	set_ends(c, rec);
+	if (!again || !c->ends.path) /* a Unix socket's peer may have no number any more */
+		set_ends(c, rec);
 	if (is_own(c, rec->head.pid)) {
 		conn_give_up(c);
 		return;
@@ -361,6 +369,7 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 	}
 	all->current = c;
 	note_start(c, dir, rec->head.flags);
+	c->latest = dir;
 	turns_note(&c->turns, dir, rec->seq, rec->len, rec->other);
 	c->other = rec->other;
 	if (rec->caught) {
@@ -511,17 +520,29 @@ static void settle_doubt(struct conns *all, uint64_t now_ns)
 	all->doubt_next_ns = 0;
 }
 
+/* Whether nothing is expected on a Unix socket whose end may have come unseen: its requests are
+ * answered, or it is in the middle of an answer. */
+static bool unix_is_over(const struct conn *c, uint64_t quiet_ns)
+{
+	enum weft_direction answers = c->role == ROLE_SERVER ? WEFT_SEND : WEFT_RECV;
+
+	if (quiet_ns > DOUBT_NS)
+		return true;
+	return quiet_ns > UNIX_QUIET_NS && (!c->proto || is_idle(c) || c->latest == answers);
+}
+
 static void settle_unix(struct conns *all, uint64_t now_ns)
 {
 	for (unsigned n = 0; n < UNIX_STEP && n < all->capacity; n++) {
 		struct conn *c = &all->v[all->unix_hand];
 
 		all->unix_hand = (all->unix_hand + 1) % all->capacity;
-		if (!c->id || !c->ends.path || now_ns - c->latest_ns < UNIX_QUIET_NS)
+		if (!c->id || !c->ends.path || now_ns < c->latest_ns ||
+			!unix_is_over(c, now_ns - c->latest_ns))
 			continue;
-		if (is_idle(c)) {
+		if (!c->given_up && !c->unselected) {
 			conn_drop(c, COUNT_CONNS_ENDED_UNSEEN, now_ns);
-		} else if (c->given_up || c->unselected) { /* and stays so */
+		} else { /* and stays so */
 			count(all->counters, COUNT_CONNS_ENDED_UNSEEN);
 			conn_end(c, END_EVICTED, 0, now_ns);
 		}
@@ -549,6 +570,30 @@ void conns_tick(struct conns *all, uint64_t now_ns)
 	}
 }
 
+/* Follows it again from its next call, of which nothing is known. */
+static void restart(struct conn *c)
+{
+	memset(c->streams, 0, sizeof(c->streams));
+	memset(&c->turns, 0, sizeof(c->turns));
+	c->heard = c->joined = true;
+	c->tries = 0;
+	c->quiet_until = 0;
+}
+
+void conns_missed(struct conns *all, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < all->capacity; i++) {
+		struct conn *c = &all->v[i];
+
+		if (!c->id || c->given_up || c->unselected || (c->numbered && !c->ends.path))
+			continue;
+		conn_finish(c, END_HOLE, 0, now_ns);
+		restart(c);
+		c->numbered = false;
+		capture_want(all->capture, c->id, WEFT_WANT_HEADS);
+	}
+}
+
 void conns_reselect(struct conns *all)
 {
 	all->epoch++;
@@ -558,9 +603,7 @@ void conns_reselect(struct conns *all)
 		if (!c->id || !c->unselected)
 			continue;
 		c->unselected = false;
-		c->heard = c->joined = true;
-		c->tries = 0;
-		c->quiet_until = 0;
+		restart(c);
 		capture_want(
 			all->capture, c->id, c->given_up ? WEFT_WANT_NOTHING : WEFT_WANT_HEADS);
 	}

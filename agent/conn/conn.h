@@ -58,6 +58,10 @@ void conns_on_close(struct conns *conns, const struct weft_shut *record);
 void conns_tick(struct conns *conns, uint64_t now_ns);
 bool conns_waiting(const struct conns *conns);
 
+/* Calls were missed. Where bytes are counted, for want of numbers, nothing fits any more: such
+ * connections start anew, in their middle. */
+void conns_missed(struct conns *conns, uint64_t now_ns);
+
 /* Ends of connections were lost: those that stay quiet for minutes from now on are taken for ended,
  * a few a tick. One that lives after all is announced again by its next bytes. */
 void conns_doubt(struct conns *conns, uint64_t now_ns);

@@ -55,8 +55,12 @@ static void sink_replied(
 	struct sink *sink, struct exchange *ex, const struct field *fields, unsigned n)
 {
 	struct conns *all = of_sink(sink);
+	const struct conn *c = all->current;
 
 	all->ops->replied(all->ctx, ex, fields, n);
+	/* the end may come unseen, so the request may be answered any time from now on */
+	if (ex->http.until_close && all->unix_ends_unseen && c->ends.path && c->role == ROLE_SERVER)
+		all->ops->unseen(all->ctx, c->pid, ex->reply_end_ns);
 }
 
 static enum counter end_counter(enum exchange_end end)
@@ -144,8 +148,7 @@ static void sink_want(struct sink *sink, enum want want)
 	if (want == WANT_NOTHING || want == WANT_TUNNEL)
 		conn_give_up(all->current);
 	else
-		capture_want(all->capture, all->current->id,
-			want == WANT_COUNTS ? WEFT_WANT_COUNTS : WEFT_WANT_HEADS);
+		capture_want(all->capture, all->current->id, WEFT_WANT_HEADS);
 }
 
 static void sink_count(struct sink *sink, unsigned counter, uint64_t n)

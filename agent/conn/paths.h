@@ -13,6 +13,6 @@ struct paths {
 
 void paths_release(struct paths *paths);
 
-/* The path as text, an abstract one (unix(7)) with an @ in front; "" if there is none, or no room.
- */
+/* The path as text, an abstract one (unix(7)) with an @ in front; "" if there is none, or no room:
+ * then its text is not known. */
 const char *paths_intern(struct paths *paths, const char *path, unsigned len);

@@ -33,7 +33,8 @@ struct conn {
 	struct turns turns;
 	enum weft_direction quiet; /* in which calls leave no record, up to quiet_until */
 	uint64_t quiet_until; /* a position; 0: none */
-	bool numbered;
+	bool numbered; /* positions are what the other end sees as well */
+	enum weft_direction latest; /* of the latest record */
 	bool polled, nonblocking; /* at the latest record with bytes */
 	bool given_up; /* not understood, or a tunnel: no more bytes wanted */
 	bool unselected; /* nor, for now, of this one */

@@ -14,8 +14,8 @@ struct endpoints {
 	uint16_t local_port; /* host byte order */
 	uint16_t remote_port;
 	uint32_t netns; /* inode number of the network namespace */
-	const char
-		*path; /* Unix: where the server listens, "" if nowhere; else NULL. Never freed */
+	uint32_t path_hash; /* Unix: tells servers apart also where no path is kept */
+	const char *path; /* Unix: where the server listens, or ""; else NULL. Never freed */
 };
 
 bool addr_is_v4(const uint8_t addr[static ADDR_LEN]);

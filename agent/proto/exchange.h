@@ -55,6 +55,7 @@ struct http_call {
 	uint16_t status; /* of the final reply, 0 if none */
 	uint64_t request_body; /* bytes on the wire after the head, as far as known */
 	uint64_t reply_body;
+	bool until_close; /* only the connection's end delimits the reply */
 	bool tunnelled; /* 101, or 2xx to CONNECT: the connection left HTTP */
 };
 

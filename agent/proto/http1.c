@@ -253,14 +253,20 @@ static struct exchange *find_request(struct http1 *h, struct sink *sink, const s
 }
 
 /* RFC 9112, 6.3 */
+static bool has_no_body(const struct http1_head *head, uint8_t request)
+{
+	uint16_t status = head->start.status;
+
+	return request & HTTP1_IS_HEAD || status == 204 || status == 304 ||
+	       (head->framing == HTTP1_LENGTH && !head->length);
+}
+
 static void start_reply_body(struct http1 *h, struct sink *sink, const struct http1_head *head,
 	uint8_t request, struct parsed *ret)
 {
 	struct half *half = &h->half[SIDE_REPLY];
-	uint16_t status = head->start.status;
 
-	if (request & HTTP1_IS_HEAD || status == 204 || status == 304 ||
-		(head->framing == HTTP1_LENGTH && !head->length)) {
+	if (has_no_body(head, request)) {
 		http1_reply_over(h, sink);
 		return;
 	}
@@ -303,6 +309,9 @@ static enum parse got_reply(struct http1 *h, struct sink *sink, const struct fee
 		ex->reply_end_ns = in->time_ns;
 		ex->reply_tid = in->tid;
 		http1_fill_reply(ex, head);
+		ex->http.until_close = !has_no_body(head, request) &&
+				       head->framing != HTTP1_CHUNKED &&
+				       head->framing != HTTP1_LENGTH;
 		sink->ops->replied(sink, ex, head->fields, head->n);
 	}
 	if (status == 101 || (request & HTTP1_IS_CONNECT && status < 300))

@@ -25,7 +25,6 @@ enum detect {
 
 enum want { /* what the parser still needs of this connection; see weft/budget.h */
 	WANT_HEADS,
-	WANT_COUNTS,
 	WANT_NOTHING,
 	WANT_TUNNEL, /* nothing, for it has become a tunnel */
 };

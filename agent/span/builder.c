@@ -405,7 +405,7 @@ static struct authority call_authority(const struct http_call *http, const struc
 static struct slice find_route(struct build *b, struct slice path, unsigned *notes)
 {
 	const struct exchange *ex = b->ex;
-	uint64_t scope = ex->ends->path ? (uintptr_t)ex->ends->path
+	uint64_t scope = ex->ends->path ? (uint64_t)ex->ends->path_hash << 32 | UINT16_MAX
 					: (uint64_t)ex->ends->netns << 16 | ex->ends->local_port;
 	bool learn = ex->http.status && ex->http.status != 404;
 	struct slice route = {NULL, 0};

@@ -11,12 +11,14 @@
 
 struct ends;
 
+#define ENDS_UNIX UINT32_MAX /* in place of a network namespace */
+
 struct end_key {
 	uint32_t seq; /* of the request's first byte */
 	uint32_t opposite; /* of the next reply byte, then */
 	uint8_t client_addr[ADDR_LEN];
 	uint16_t client_port;
-	uint32_t netns; /* of a loopback address, else 0 */
+	uint32_t netns; /* of a loopback address, or ENDS_UNIX, else 0 */
 };
 
 int ends_new(unsigned capacity, struct ends **ret_ends);

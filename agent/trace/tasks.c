@@ -282,7 +282,7 @@ uint32_t signature_of(const struct exchange *ex)
 {
 	const struct endpoints *to = ex->ends;
 	XXH64_hash_t hash =
-		to->path ? XXH3_64bits(to->path, strlen(to->path))
+		to->path ? to->path_hash
 			 : XXH3_64bits_withSeed(to->remote_addr, ADDR_LEN, to->remote_port);
 	struct slice path = ex->http.target, rest;
 

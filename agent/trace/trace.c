@@ -18,8 +18,6 @@
 #define SOCKET_WAIT_NS                                                                             \
 	(2 * NS_PER_SEC) /* a preempted client records its send late, but not later */
 
-#define UNIX_NETNS UINT32_MAX
-
 #define CLAIMS 8192 /* span ids from headers that are remembered: seconds' worth */
 
 struct trace {
@@ -129,7 +127,8 @@ uint64_t trace_moved(struct trace *t, uint32_t pid, uint32_t tid, uint64_t time_
 	struct thread *thread = tasks_thread(t->parents.tasks, pid, tid);
 	uint64_t at = time_ns;
 
-	if (age_ns != UINT32_MAX && time_ns - age_ns > thread->last_ns)
+	/* of a ring's worker nothing says when it last did something */
+	if (tid && age_ns != UINT32_MAX && time_ns - age_ns > thread->last_ns)
 		at = time_ns - age_ns;
 	if (time_ns > thread->last_ns)
 		thread->last_ns = time_ns;
@@ -166,7 +165,7 @@ static struct end_key key_of(const struct exchange *ex, bool server)
 		.opposite = ex->opposite,
 		.client_port = server ? e->remote_port : e->local_port,
 		/* a Unix socket's number is the machine's, and nothing translates it */
-		.netns = e->path                    ? UNIX_NETNS
+		.netns = e->path                    ? ENDS_UNIX
 			 : addr_is_loopback(client) ? e->netns
 						    : 0,
 	};

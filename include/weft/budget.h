@@ -19,14 +19,16 @@
 
 enum weft_want {
 	WEFT_WANT_HEADS = 0, /* the default: the head of each turn */
-	WEFT_WANT_COUNTS = 1, /* no bytes, but still a record a call */
-	WEFT_WANT_NOTHING = 2, /* no records but the close */
-	WEFT_WANT_AGAIN = 3, /* the agent forgot it: heads, after a new announcement */
+	WEFT_WANT_NOTHING = 1, /* no records but the close */
+	WEFT_WANT_AGAIN = 2, /* the agent forgot it: heads, after a new announcement */
 	/* Heads; but in this direction a body goes on up to the sequence number `until`: calls that
 	 * end before it are counted, without a record. In the order of enum weft_direction. */
-	WEFT_WANT_UNTIL_RECV = 4,
-	WEFT_WANT_UNTIL_SEND = 5,
-	WEFT_WANT_AGAIN_FRESH = 6, /* as AGAIN; no message was under way when it was forgotten */
+	WEFT_WANT_UNTIL_RECV = 3,
+	WEFT_WANT_UNTIL_SEND = 4,
+	/* As AGAIN; no message was under way when it was forgotten, and the next one begins in this
+	 * direction at `until`: if no call was in between, nothing is. */
+	WEFT_WANT_AGAIN_RECV = 5,
+	WEFT_WANT_AGAIN_SEND = 6,
 };
 
 #define WEFT_UNTIL_AHEAD (1u << 30) /* most bytes from here to `until` */

@@ -13,8 +13,8 @@ enum weft_sleep {
 struct weft_control {
 	uint64_t next_conn; /* numbers given to connections so far; counted up by the programs */
 	uint64_t conns; /* connections whose state lies in their sockets; counted by the programs */
-	uint64_t unix_lost; /* calls on Unix sockets for which there was no room: of one that is
-			       first seen later nothing says whether that was its first */
+	uint64_t unix_lost; /* not 0: calls on Unix sockets were missed; of one that is first seen
+			       later nothing says whether that was its first */
 	uint64_t lost; /* records lost so far; counted up by the programs, so that a record that
 			  came after a loss finds it counted */
 	uint32_t
@@ -32,4 +32,6 @@ enum weft_verdict {
 	WEFT_UNDECIDED =
 		1, /* recorded; the agent has yet to decide, and drops the records if it says no */
 	WEFT_TRACED = 2,
+	WEFT_LOOKING = 3, /* the same, but it may hold connections that the agent has yet to look at:
+			     what is first seen of one is not known to be its beginning */
 };

@@ -209,6 +209,32 @@ void capture_want_until(
 	(void)c, (void)conn, (void)direction, (void)until;
 }
 
+void capture_want_again(
+	struct capture *c, uint64_t conn, enum weft_direction direction, uint32_t at)
+{
+	(void)c;
+	(void)conn;
+	(void)direction;
+	(void)at;
+}
+
+void capture_trace_on(struct capture *c, uint32_t pid)
+{
+	(void)c;
+	(void)pid;
+}
+
+void capture_looked(struct capture *c, uint32_t pid)
+{
+	(void)c;
+	(void)pid;
+}
+
+void capture_unix_lost(struct capture *c)
+{
+	(void)c;
+}
+
 void capture_heard(struct capture *c, uint64_t conn)
 {
 	(void)c, (void)conn;

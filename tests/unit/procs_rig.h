@@ -159,8 +159,9 @@ void proc_walk_rewind(struct proc_walk *walk)
 
 /* older.h */
 
-void older_connections(uint32_t pid)
+void older_ask(struct older *older, uint32_t pid)
 {
+	(void)older;
 	cr_assert(rig_find(pid));
 	rig.asked++;
 }
@@ -185,6 +186,21 @@ int capture_trace(struct capture *capture, uint32_t pid, enum weft_verdict verdi
 	return 0;
 }
 
+/* What the kernel has of it; 0: nothing. */
+static enum weft_verdict rig_verdict(uint32_t pid)
+{
+	for (unsigned i = 0; i < RIG_PIDS; i++)
+		if (rig.kernel[i] == pid)
+			return rig.verdicts[i];
+	return 0;
+}
+
+void capture_trace_on(struct capture *capture, uint32_t pid)
+{
+	if (rig_verdict(pid) != WEFT_LOOKING)
+		capture_trace(capture, pid, WEFT_TRACED);
+}
+
 int capture_untrace(struct capture *capture, uint32_t pid)
 {
 	(void)capture;
@@ -200,15 +216,6 @@ void capture_local_clients(struct capture *capture, bool wanted)
 {
 	(void)capture;
 	rig.local_clients = wanted;
-}
-
-/* What the kernel has of it; 0: nothing. */
-static enum weft_verdict rig_verdict(uint32_t pid)
-{
-	for (unsigned i = 0; i < RIG_PIDS; i++)
-		if (rig.kernel[i] == pid)
-			return rig.verdicts[i];
-	return 0;
 }
 
 /* The rig itself */
@@ -233,8 +240,8 @@ static void rig_start_sized(unsigned capacity)
 {
 	memset(&rig, 0, sizeof(rig));
 	cr_assert_eq(listeners_new(64, &rig.listeners), 0);
-	cr_assert_eq(
-		procs_new(capacity, &rig.rules, NULL, rig.listeners, &RIG_OPS, NULL, &rig.procs),
+	cr_assert_eq(procs_new(capacity, &rig.rules, NULL, rig.listeners, NULL, &RIG_OPS, NULL,
+			     &rig.procs),
 		0);
 }
 
@@ -313,7 +320,7 @@ static void rig_exit(uint32_t pid)
 
 static bool rig_traced(uint32_t pid)
 {
-	bool known = procs_get(rig.procs, pid), kernel = rig_verdict(pid) == WEFT_TRACED;
+	bool known = procs_get(rig.procs, pid), kernel = rig_verdict(pid) >= WEFT_TRACED;
 
 	cr_assert_eq(known, kernel, "the agent and the kernel agree on %u", pid);
 	return known;

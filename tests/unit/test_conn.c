@@ -8,6 +8,7 @@
 #include "proto/http1.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #define MINUTE (60 * NS_PER_SEC)
 #define CONNS  600u
@@ -15,8 +16,9 @@
 static struct counters counters;
 static struct conns *conns;
 static enum weft_want wants[CONNS + 1];
+static uint32_t again_at[CONNS + 1];
 static uint64_t now = MINUTE;
-static unsigned done, gone, expected;
+static unsigned done, gone, expected, unseen;
 static enum exchange_end how;
 
 /* capture.h, procs.h, listeners.h: every process is traced, nobody listens. */
@@ -34,6 +36,14 @@ void capture_want_until(
 	(void)conn;
 	(void)direction;
 	(void)until;
+}
+
+void capture_want_again(
+	struct capture *capture, uint64_t conn, enum weft_direction direction, uint32_t at)
+{
+	(void)capture;
+	wants[conn] = direction == WEFT_SEND ? WEFT_WANT_AGAIN_SEND : WEFT_WANT_AGAIN_RECV;
+	again_at[conn] = at;
 }
 
 void capture_heard(struct capture *capture, uint64_t conn)
@@ -107,6 +117,22 @@ static void on_done(void *ctx, struct exchange *ex)
 	done++;
 }
 
+static void on_unseen(void *ctx, uint32_t pid, uint64_t time_ns)
+{
+	(void)ctx;
+	(void)pid;
+	(void)time_ns;
+	unseen++;
+}
+
+static void on_opaque(void *ctx, uint32_t pid, bool tunnel, bool on)
+{
+	(void)ctx;
+	(void)pid;
+	(void)tunnel;
+	(void)on;
+}
+
 static const struct conns_ops OPS = {
 	.connecting = on_connecting,
 	.connected = on_ends,
@@ -114,6 +140,8 @@ static const struct conns_ops OPS = {
 	.replied = on_head,
 	.done = on_done,
 	.gone = on_gone,
+	.unseen = on_unseen,
+	.opaque = on_opaque,
 };
 
 static void start(void)
@@ -315,7 +343,8 @@ Test(conn, a_quiet_unix_socket_may_be_closed_and_comes_back_if_not)
 	for (int i = 0; i < 20; i++)
 		conns_tick(conns, now);
 	cr_assert_eq(conns_count(conns), 2, "a request is open on one, and TCP tells its ends");
-	cr_assert_eq(wants[2], WEFT_WANT_AGAIN_FRESH);
+	cr_assert_eq(wants[2], WEFT_WANT_AGAIN_SEND);
+	cr_assert_eq(again_at[2], strlen(REQUEST), "nothing may have been said since");
 	open_unix(2, WEFT_CONNECTED);
 	ask(2, (uint32_t)strlen(REQUEST));
 	cr_assert_eq(conns_exchanges(conns), 2);
@@ -332,4 +361,88 @@ Test(conn, a_unix_socket_that_is_not_understood_does_not_stay)
 		conns_tick(conns, now);
 	cr_assert_eq(conns_count(conns), 0);
 	cr_assert_eq(wants[1], WEFT_WANT_NOTHING, "if it lives, still nobody wants it");
+}
+
+#define NO_CONTENT "HTTP/1.1 204 No Content\r\n\r\n"
+#define LEN(text)  ((uint32_t)strlen(text))
+
+static void ticks(void)
+{
+	for (int i = 0; i < 20; i++)
+		conns_tick(conns, now);
+}
+
+Test(conn, what_lay_in_the_ring_when_one_was_forgotten_is_not_taken_for_nothing)
+{
+	static const char post[] = "POST /u HTTP/1.1\r\nContent-Length: 900\r\n\r\n";
+
+	open_unix(2, WEFT_ACCEPTED);
+	move(2, 0, 0, REQUEST, WEFT_FRESH);
+	move(2, 0, LEN(REQUEST), NO_CONTENT, WEFT_SEND_BIT);
+	cr_assert_eq(done, 1);
+	now += 2 * MINUTE;
+	ticks();
+	cr_assert_eq(wants[2], WEFT_WANT_AGAIN_RECV);
+	cr_assert_eq(again_at[2], LEN(REQUEST));
+	/* the head was recorded before that; a piece of the body comes after it, and begins
+	 * elsewhere: the kernel does not call it quiet */
+	move(2, LEN(REQUEST), LEN(NO_CONTENT), post, 0);
+	open_unix(2, WEFT_ACCEPTED);
+	move(2, LEN(REQUEST) + LEN(post), LEN(NO_CONTENT), REQUEST, 0);
+	conns_shutdown(conns, now);
+	cr_assert_eq(done, 1);
+}
+
+Test(conn, replies_without_an_end_over_unix_give_their_room_back)
+{
+	static const char reply[] = "HTTP/1.0 200 OK\r\n\r\nhello";
+
+	for (uint64_t id = 1; id <= 64; id++) {
+		open_unix(id, WEFT_ACCEPTED);
+		move(id, 0, 0, REQUEST, WEFT_FRESH);
+		move(id, 0, LEN(REQUEST), reply, WEFT_SEND_BIT);
+	}
+	cr_assert_eq(unseen, 64, "that they are open proves nothing");
+	cr_assert_eq(conns_exchanges(conns), 64);
+	now += 2 * MINUTE;
+	ticks();
+	cr_assert_eq(conns_exchanges(conns), 0);
+	cr_assert_eq(conns_count(conns), 0);
+	cr_assert_eq(how, END_EVICTED);
+}
+
+Test(conn, unix_sockets_joined_in_their_middle_go_as_well)
+{
+	open_unix(1, WEFT_ACCEPTED | WEFT_UNNUMBERED);
+	move(1, 0, 0, "some bytes of a body", WEFT_UNNUMBERED);
+	now += 2 * MINUTE;
+	ticks();
+	cr_assert_eq(conns_count(conns), 0);
+}
+
+Test(conn, behind_a_missed_call_counted_bytes_are_not_believed)
+{
+	static const char post[] = "POST / HTTP/1.1\r\nContent-Length: 60\r\n\r\n";
+	char body[64];
+
+	open_unix(1, WEFT_ACCEPTED);
+	move(1, 0, 0, post, WEFT_FRESH);
+	conns_missed(conns, now); /* the receive of the body */
+	cr_assert_eq(done, 1);
+	cr_assert_eq(how, END_HOLE);
+	move(1, 0, LEN(post), NO_CONTENT, WEFT_SEND_BIT);
+	move(1, LEN(post), LEN(NO_CONTENT), post, 0);
+	snprintf(body, sizeof(body), "%-*sGET /evil HTTP/1.1\r\n\r\n", (int)(60 - LEN(post)), "x");
+	move(1, 2 * LEN(post), LEN(NO_CONTENT), body, 0);
+	conns_shutdown(conns, now);
+	cr_assert_eq(done, 1);
+}
+
+Test(conn, a_missed_call_is_a_hole_where_bytes_have_numbers)
+{
+	open_conn(1);
+	ask(1, 100);
+	conns_missed(conns, now);
+	cr_assert_eq(conns_exchanges(conns), 1);
+	cr_assert_eq(done, 0);
 }

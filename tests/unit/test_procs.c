@@ -264,7 +264,7 @@ Test(procs, one_that_was_never_announced_is_decided_on_by_its_first_record)
 	capture_trace(NULL, 11, WEFT_UNDECIDED);
 	cr_assert(procs_get(rig.procs, 10));
 	cr_assert_null(procs_get(rig.procs, 11));
-	cr_assert_eq(rig_verdict(10), WEFT_TRACED);
+	cr_assert_eq(rig_verdict(10), WEFT_LOOKING);
 	cr_assert_eq(rig_verdict(11), 0);
 }
 
@@ -357,7 +357,7 @@ Test(procs, a_question_that_was_lost_is_answered)
 	capture_trace(NULL, 10, WEFT_UNDECIDED);
 	capture_trace(NULL, 11, WEFT_UNDECIDED);
 	rescan();
-	cr_assert_eq(rig_verdict(10), WEFT_TRACED);
+	cr_assert_eq(rig_verdict(10), WEFT_LOOKING);
 	cr_assert_eq(rig_verdict(11), 0, "no place is taken for one that is not wanted");
 }
 
@@ -483,6 +483,11 @@ Test(procs, connections_from_before_the_tracing_are_looked_at)
 	rig_live((struct rig_proc){.pid = 10, .exe = "/bin/server", .cgroup = "/pods"});
 	scan();
 	cr_assert_eq(rig.asked, 1, "older than weft");
+	cr_assert_eq(rig_verdict(10), WEFT_LOOKING);
+	rig_announce(10, 1, 0);
+	cr_assert_eq(rig_verdict(10), WEFT_LOOKING, "until the answer comes");
+	rig_announce(10, 1, WEFT_EXEC);
+	cr_assert_eq(rig_verdict(10), WEFT_TRACED);
 	rig_live((struct rig_proc){.pid = 11, .exe = "/bin/new", .cgroup = "/pods"});
 	rig_announce(11, 1, WEFT_EXEC);
 	cr_assert(rig_traced(11));

@@ -488,3 +488,42 @@ Test(trace, the_ends_of_a_unix_socket_match_by_its_number_and_never_by_bytes_alo
 	rig_root(&r, "call");
 	rig_close(&r);
 }
+
+static struct rig_ex *unix_ask(struct rig *r, enum role role, uint32_t pid, uint32_t pos,
+	uint32_t opposite, const char *name)
+{
+	struct rig_ex *e = rig_ex(r, role, pid, pid, 0, pos, BLOCKS, name, "/a");
+
+	e->ends = (struct endpoints){.path = "/run/s", .netns = 1};
+	(role == ROLE_CLIENT ? e->ends.local_addr : e->ends.remote_addr)[0] = 77;
+	(role == ROLE_CLIENT ? e->ends.remote_addr : e->ends.local_addr)[0] = 78;
+	e->ex.opposite = opposite;
+	rig_asked(r, e);
+	return e;
+}
+
+/* Requests of 100 bytes, replies of 50; the client's first send was missed, so that its count is
+ * 100 behind from then on. */
+Test(trace, a_missed_call_on_a_unix_socket_shifts_no_parents)
+{
+	struct rig r;
+	struct rig_ex *s1, *s2, *c2, *c3;
+	struct endpoints ends = {.path = "/run/s", .netns = 1, .local_addr = {77}};
+
+	rig_open(&r);
+	trace_connected(r.trace, &ends);
+	s1 = unix_ask(&r, ROLE_SERVER, 20, 5000, 9000, "server1");
+	r.now += MS;
+	rig_done(&r, s1, 20);
+	s2 = unix_ask(&r, ROLE_SERVER, 20, 5100, 9050, "server2");
+	c2 = unix_ask(&r, ROLE_CLIENT, 10, 5000, 9050, "client2");
+	r.now += MS;
+	rig_done(&r, s2, 20);
+	rig_done(&r, c2, 10);
+	c3 = unix_ask(&r, ROLE_CLIENT, 10, 5100, 9100, "client3");
+	rig_done(&r, c3, 10);
+	trace_tick(r.trace, r.now + 3 * NS_PER_SEC, false);
+	rig_root(&r, "server1");
+	rig_root(&r, "server2");
+	rig_close(&r);
+}
