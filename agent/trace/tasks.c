@@ -13,7 +13,7 @@ struct tasks {
 	uint32_t index_mask;
 	uint32_t *free_tasks, free_count; /* of processes that ended */
 	struct task *v;
-	struct thread *threads;
+	struct thread *threads, *free_threads; /* free: of processes that ended */
 	struct thread nobody;
 	uint32_t max_tasks, used_tasks, task_hand;
 	uint32_t max_threads, used_threads, thread_hand;
@@ -117,6 +117,40 @@ static void unindex(struct trace_node *node)
 	}
 }
 
+/* A process that is not known keeps no list: its threads go when others need their room. */
+static void thread_start(struct tasks *t, struct thread *thread, uint32_t pid, uint32_t tid)
+{
+	struct task *task = tasks_find(t, pid);
+
+	*thread = (struct thread){.tid = tid, .pid = pid};
+	if (!task)
+		return;
+	thread->next = task->threads;
+	if (task->threads)
+		task->threads->prev = thread;
+	task->threads = thread;
+}
+
+static void thread_leave(struct tasks *t, struct thread *thread)
+{
+	struct task *task = tasks_find(t, thread->pid);
+
+	if (thread->prev)
+		thread->prev->next = thread->next;
+	else if (task && task->threads == thread)
+		task->threads = thread->next;
+	if (thread->next)
+		thread->next->prev = thread->prev;
+}
+
+static void thread_forget(struct tasks *t, struct thread *thread)
+{
+	thread_leave(t, thread);
+	table_remove(&t->by_tid, thread->tid);
+	*thread = (struct thread){.next = t->free_threads};
+	t->free_threads = thread;
+}
+
 void tasks_exit(struct tasks *t, uint32_t pid)
 {
 	struct task *task = tasks_find(t, pid);
@@ -124,10 +158,12 @@ void tasks_exit(struct tasks *t, uint32_t pid)
 
 	/* the only one whose number lives on, in the program that the process executed */
 	if (main_thread != TABLE_NONE)
-		t->threads[main_thread] = (struct thread){.tid = pid, .pid = pid};
+		thread_forget(t, &t->threads[main_thread]);
 	/* requests may still be open on sockets that others hold; the number can come again */
 	if (!task)
 		return;
+	while (task->threads)
+		thread_forget(t, task->threads);
 	table_remove(&t->by_pid, pid);
 	for (struct trace_node *n = task->open, *next; n; n = next) {
 		next = n->next;
@@ -140,7 +176,7 @@ void tasks_exit(struct tasks *t, uint32_t pid)
 }
 
 /* Second chance: one that nothing was recorded of since the search last came by. */
-static uint32_t quiet_thread(struct tasks *t)
+static struct thread *quiet_thread(struct tasks *t)
 {
 	uint32_t i = t->thread_hand;
 
@@ -149,7 +185,7 @@ static uint32_t quiet_thread(struct tasks *t)
 		i = (i + 1) % t->max_threads;
 	}
 	t->thread_hand = (i + 1) % t->max_threads;
-	return i;
+	return &t->threads[i];
 }
 
 struct thread *tasks_thread(struct tasks *t, uint32_t pid, uint32_t tid)
@@ -162,21 +198,27 @@ struct thread *tasks_thread(struct tasks *t, uint32_t pid, uint32_t tid)
 		return &t->nobody;
 	}
 	i = table_find(&t->by_tid, tid);
-	if (i == TABLE_NONE) {
-		if (t->used_threads < t->max_threads) {
-			i = t->used_threads++;
-		} else {
-			i = quiet_thread(t);
-			table_remove(&t->by_tid, t->threads[i].tid);
+	if (i != TABLE_NONE) {
+		thread = &t->threads[i];
+		if (thread->pid != pid) { /* the number was used again */
+			thread_leave(t, thread);
+			thread_start(t, thread, pid, tid);
 		}
-		t->threads[i] = (struct thread){.tid = tid, .pid = pid};
-		table_put(&t->by_tid, tid, i);
-		return &t->threads[i];
+		thread->touched = true;
+		return thread;
 	}
-	thread = &t->threads[i];
-	if (thread->pid != pid) /* the number was used again */
-		*thread = (struct thread){.tid = tid, .pid = pid};
-	thread->touched = true;
+	if (t->free_threads) {
+		thread = t->free_threads;
+		t->free_threads = thread->next;
+	} else if (t->used_threads < t->max_threads) {
+		thread = &t->threads[t->used_threads++];
+	} else {
+		thread = quiet_thread(t);
+		thread_leave(t, thread);
+		table_remove(&t->by_tid, thread->tid);
+	}
+	thread_start(t, thread, pid, tid);
+	table_put(&t->by_tid, tid, (uint32_t)(thread - t->threads));
 	return thread;
 }
 

@@ -47,10 +47,12 @@ struct task {
 		uint32_t hash;
 		enum signature_state state;
 	} signatures[TASK_SIGNATURES];
+	struct thread *threads; /* forgotten with it */
 };
 
 struct thread {
 	uint32_t tid, pid;
+	struct thread *prev, *next; /* of its process; next also where it is free */
 	bool multiplexing; /* it received a request while an earlier one was unanswered */
 	node_ref current; /* the request it received last */
 	uint32_t received; /* requests that the record at hand brought */
@@ -68,6 +70,7 @@ void tasks_free(struct tasks *tasks);
  * when the process began, if it began just now; else 0. */
 struct task *tasks_process(struct tasks *tasks, uint32_t pid, uint64_t born_ns);
 struct task *tasks_find(struct tasks *tasks, uint32_t pid);
+/* Its threads are forgotten as well. */
 void tasks_exit(struct tasks *tasks, uint32_t pid);
 /* Made if need be; never NULL: one that has been quiet makes room. Number 0 is no thread (an
  * io_uring's worker): one of which nothing is known, each time. */

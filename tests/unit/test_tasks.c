@@ -91,6 +91,53 @@ Test(tasks, a_thread_at_work_outlives_ones_that_come_and_go)
 	tasks_free(t);
 }
 
+Test(tasks, threads_end_with_their_process)
+{
+	struct tasks *t;
+
+	cr_assert_eq(tasks_new(4, 8, 0, &t), 0);
+	for (uint32_t tid = 1; tid < 5; tid++) { /* one before its process is known */
+		tasks_thread(t, 1, tid)->current = tid;
+		tasks_process(t, 1, 0);
+	}
+	for (uint32_t pid = 100; pid < 1000; pid += 10) {
+		tasks_process(t, pid, 0);
+		for (uint32_t n = 0; n < 3; n++)
+			tasks_thread(t, pid, pid + n)->current = pid;
+		tasks_exit(t, pid);
+		/* the room that they leave is enough for the next ones: those that live stay */
+		for (uint32_t tid = 1; tid < 5; tid++)
+			cr_assert_eq(tasks_thread(t, 1, tid)->current, tid, "at %u", pid);
+		cr_assert_eq(tasks_thread(t, 1, pid + 1)->current, 0);
+		tasks_process(t, 50, 0);
+		tasks_thread(t, 50, pid + 1)->current = 50; /* from one process to another */
+		tasks_exit(t, 50);
+		cr_assert_eq(tasks_thread(t, 1, 3)->current, 3);
+	}
+	tasks_exit(t, 1);
+	for (uint32_t tid = 1; tid < 5; tid++)
+		cr_assert_eq(tasks_thread(t, 1, tid)->current, 0);
+	tasks_free(t);
+}
+
+Test(tasks, threads_outlast_the_process_that_was_forgotten_for_room)
+{
+	struct tasks *t;
+
+	cr_assert_eq(tasks_new(1, 8, 0, &t), 0);
+	tasks_process(t, 1, 0);
+	tasks_thread(t, 1, 1)->current = 1;
+	tasks_thread(t, 1, 2)->current = 2;
+	tasks_process(t, 3, 0);
+	cr_assert_null(tasks_find(t, 1));
+	tasks_process(t, 1, 0);
+	tasks_thread(t, 1, 5)->current = 5;
+	tasks_exit(t, 1);
+	cr_assert_eq(tasks_thread(t, 1, 5)->current, 0);
+	cr_assert_eq(tasks_thread(t, 1, 2)->current, 2);
+	tasks_free(t);
+}
+
 Test(tasks, a_broken_signature_stays_broken)
 {
 	struct task task = {0};
