@@ -10,10 +10,11 @@ from .proc import free_port
 
 NGINX = """
 worker_processes {workers};
+worker_rlimit_nofile {files};
 pid {dir}/pid;
 error_log {dir}/error.log;
 daemon off;
-events {{ worker_connections 1024; }}
+events {{ worker_connections {connections}; }}
 http {{
   access_log off;
   types {{ text/plain txt; }}
@@ -56,13 +57,14 @@ def which(program):
     return shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin:/usr/local/go/bin")
 
 
-def nginx(lab, name, server=LEAF, http="", workers=1, sendfile="on", v6=None, port=None, **more):
-    """nginx with the given server block."""
+def nginx(lab, name, server=LEAF, http="", workers=1, sendfile="on", v6=None, port=None, connections=1024, **more):
+    """nginx with the given server block; `connections` of each worker."""
     root, port = lab.dir(name), port or free_port()
     (root / "www").mkdir()
     (root / "nginx.conf").write_text(NGINX.format(
-        dir=root, workers=workers, http=http, sendfile=sendfile, listen=f"127.0.0.1:{port}",
-        listen6=f"listen {v6};" if v6 else "", server=server.replace("$ROOT", str(root / "www"))))
+        dir=root, workers=workers, connections=connections, files=2 * connections, http=http, sendfile=sendfile,
+        listen=f"127.0.0.1:{port}", listen6=f"listen {v6};" if v6 else "",
+        server=server.replace("$ROOT", str(root / "www"))))
     process = lab.process([which("nginx"), "-e", root / "error.log", "-p", root, "-c", root / "nginx.conf"],
                           name, **more)
     process.wait_port(port)
