@@ -32,6 +32,6 @@ enum weft_verdict {
 	WEFT_UNDECIDED =
 		1, /* recorded; the agent has yet to decide, and drops the records if it says no */
 	WEFT_TRACED = 2,
-	WEFT_LOOKING = 3, /* the same, but it may hold connections that the agent has yet to look at:
-			     what is first seen of one is not known to be its beginning */
+	WEFT_LOOKING = 3, /* the same, but it may hold connections that the agent has yet to look
+			     at: what is first seen of one is not known to be its beginning */
 };
