@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# setup.sh [build] [demo] [test] [vm] [arm64]: installs the packages of packages.txt that are missing, all but vm's and
-# arm64's if no kind is named. Does nothing, quickly, when nothing is missing.
+# setup.sh [build] [demo] [test] [bench] [vm] [arm64]: installs the packages of packages.txt that are missing, all but
+# vm's and arm64's if no kind is named. Does nothing, quickly, when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")"
 export PATH="$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
-kinds=" ${*:-build demo test} "
+kinds=" ${*:-build demo test bench} "
 wanted=()
 arch=$(dpkg --print-architecture)
 while read -r kind package command; do
@@ -17,6 +17,7 @@ while read -r kind package command; do
 	"["*) continue ;;
 	esac
 	[ -n "$command" ] && command -v "$command" >/dev/null && continue
+	case " ${wanted[*]} " in *" $package "*) continue ;; esac # it is of several kinds
 	wanted+=("$package")
 done <packages.txt
 

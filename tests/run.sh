@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 case " $* " in
 *" -h "* | *" --help "*) ;;
-*) deploy/setup.sh build test demo ;;
+*) deploy/setup.sh build test demo bench ;;
 esac
 # Without these a suite is skipped, and says so.
 case "${CI:-false} $* " in
