@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An OTLP/HTTP receiver that only counts: accepts POST with a Content-Length (gzip or plain), walks
- * the protobuf fields down to the spans and answers 200. One thread, so that it takes little of the
- * machine that is measured.
+ * An OTLP/HTTP receiver that only counts: accepts POST with a Content-Length (protobuf, gzip or
+ * plain), walks the fields of what comes to /v1/traces down to the spans and answers 200; what
+ * comes to elsewhere, as metrics do, is taken and not counted. One thread, so that it takes little
+ * of the machine that is measured.
  *
- *   otlp_count [port [address]]      default 4318, 127.0.0.1
+ *   otlp_count [-a ATTRIBUTE] [port [address]]      default 4318, 127.0.0.1
  *
  * Any GET answers, and SIGTERM prints to stdout, one line of JSON:
- *   {"requests":N,"spans":N,"bytes":N,"bad":N}     bytes: of the bodies as sent
+ *   {"requests":N,"spans":N,"servers":N,"sum":N,"bytes":N,"bad":N}
+ * servers: of the spans, those of kind SERVER; sum: of the integer attribute over all spans; bytes:
+ * of the bodies as sent.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,7 +34,8 @@
 #define PLAIN_MAX (64u << 20)
 
 struct totals {
-	uint64_t requests, spans, bytes, bad;
+	uint64_t requests, spans, servers, sum, bytes, bad;
+	const char *attribute; /* to sum up, or NULL */
 };
 
 /* A connection: its buffer holds a head and the body behind it. */
@@ -42,8 +46,7 @@ struct peer {
 };
 
 struct request {
-	bool get;
-	bool gzip;
+	bool get, traces, gzip;
 	size_t body_len;
 };
 
@@ -67,18 +70,20 @@ static bool read_varint(struct input *in, uint64_t *ret_value)
 	return false;
 }
 
-/* The next field; *ret_bytes is what it holds if it is length-delimited. */
-static bool read_field(struct input *in, uint64_t *ret_field, struct input *ret_bytes)
+/* The next field; *ret_value is a varint's, *ret_bytes what another one holds. */
+static bool read_field(
+	struct input *in, uint64_t *ret_field, uint64_t *ret_value, struct input *ret_bytes)
 {
 	uint64_t tag, len;
 
+	*ret_value = 0;
 	*ret_bytes = (struct input){NULL, NULL};
 	if (!read_varint(in, &tag))
 		return false;
 	*ret_field = tag >> 3;
 	switch (tag & 7) {
 	case 0:
-		return read_varint(in, &len);
+		return read_varint(in, ret_value);
 	case 1:
 		len = 8;
 		break;
@@ -99,21 +104,62 @@ static bool read_field(struct input *in, uint64_t *ret_field, struct input *ret_
 	return true;
 }
 
+/* KeyValue: key = 1, value = 2; AnyValue: int_value = 3 */
+static bool sum_attribute(struct input in, struct totals *t)
+{
+	struct input inner, value = {NULL, NULL};
+	bool is_it = false;
+	uint64_t field, number;
+
+	while (in.at < in.end) {
+		if (!read_field(&in, &field, &number, &inner))
+			return false;
+		if (field == 1)
+			is_it = (size_t)(inner.end - inner.at) == strlen(t->attribute) &&
+				!memcmp(inner.at, t->attribute, strlen(t->attribute));
+		else if (field == 2)
+			value = inner;
+	}
+	while (is_it && value.at < value.end) {
+		if (!read_field(&value, &field, &number, &inner))
+			return false;
+		if (field == 3)
+			t->sum += number;
+	}
+	return true;
+}
+
+/* Span: kind = 6 (SERVER = 2), attributes = 9 */
+static bool count_span(struct input in, struct totals *t)
+{
+	struct input inner;
+	uint64_t field, number;
+
+	t->spans++;
+	while (in.at < in.end) {
+		if (!read_field(&in, &field, &number, &inner))
+			return false;
+		if (field == 6 && number == 2)
+			t->servers++;
+		else if (field == 9 && t->attribute && !sum_attribute(inner, t))
+			return false;
+	}
+	return true;
+}
+
 /* resource_spans = 1, scope_spans = 2, spans = 2 */
-static bool count_spans(struct input in, unsigned level, uint64_t *spans)
+static bool count_spans(struct input in, unsigned level, struct totals *t)
 {
 	static const uint64_t PATH[] = {1, 2, 2};
 	struct input inner;
-	uint64_t field;
+	uint64_t field, number;
 
 	while (in.at < in.end) {
-		if (!read_field(&in, &field, &inner))
+		if (!read_field(&in, &field, &number, &inner))
 			return false;
 		if (field != PATH[level] || !inner.at)
 			continue;
-		if (level == 2)
-			++*spans;
-		else if (!count_spans(inner, level + 1, spans))
+		if (level == 2 ? !count_span(inner, t) : !count_spans(inner, level + 1, t))
 			return false;
 	}
 	return true;
@@ -139,7 +185,6 @@ static bool inflate_body(const char *body, size_t len, char **plain, size_t *ret
 static void count_body(struct totals *t, const struct request *r, const char *body, char **plain)
 {
 	size_t len = r->body_len;
-	uint64_t spans = 0;
 
 	t->requests++;
 	t->bytes += len;
@@ -150,10 +195,8 @@ static void count_body(struct totals *t, const struct request *r, const char *bo
 		}
 		body = *plain;
 	}
-	if (!count_spans(
-		    (struct input){(const uint8_t *)body, (const uint8_t *)body + len}, 0, &spans))
+	if (!count_spans((struct input){(const uint8_t *)body, (const uint8_t *)body + len}, 0, t))
 		t->bad++;
-	t->spans += spans;
 }
 
 static const char *header(const char *head, const char *name)
@@ -173,6 +216,7 @@ static bool read_head(const char *head, struct request *ret)
 		   *coding = header(head, "content-encoding:");
 	struct request r = {
 		.get = !strncmp(head, "GET ", 4),
+		.traces = !strncmp(head, "POST /v1/traces ", 16),
 		.gzip = coding && !strncasecmp(coding, "gzip", 4),
 		.body_len = length ? strtoul(length, NULL, 10) : 0,
 	};
@@ -186,14 +230,16 @@ static bool read_head(const char *head, struct request *ret)
 static int totals_text(const struct totals *t, char *buf, size_t cap)
 {
 	return snprintf(buf, cap,
-		"{\"requests\":%llu,\"spans\":%llu,\"bytes\":%llu,\"bad\":%llu}\n",
+		"{\"requests\":%llu,\"spans\":%llu,\"servers\":%llu,\"sum\":%llu,\"bytes\":%llu,"
+		"\"bad\":%llu}\n",
 		(unsigned long long)t->requests, (unsigned long long)t->spans,
+		(unsigned long long)t->servers, (unsigned long long)t->sum,
 		(unsigned long long)t->bytes, (unsigned long long)t->bad);
 }
 
 static bool answer(const struct peer *p, const struct totals *t, bool get)
 {
-	char body[160], reply[320];
+	char body[256], reply[512];
 	int len = get ? totals_text(t, body, sizeof(body)) : 0;
 	int n = snprintf(reply, sizeof(reply),
 		"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%.*s",
@@ -221,7 +267,7 @@ static bool serve(struct peer *p, struct totals *t, char **plain)
 			return false;
 		if (p->used < head_len + r.body_len)
 			return true;
-		if (!r.get)
+		if (r.traces)
 			count_body(t, &r, p->buf + head_len, plain);
 		if (!answer(p, t, r.get))
 			return false;
@@ -279,10 +325,15 @@ int main(int argc, char **argv)
 {
 	struct peer peers[PEERS];
 	struct totals totals = {0};
-	char text[160], *plain = NULL;
+	char text[256], *plain = NULL;
 	int listener, signals;
 	sigset_t set;
 
+	if (argc > 2 && !strcmp(argv[1], "-a")) {
+		totals.attribute = argv[2];
+		argc -= 2;
+		argv += 2;
+	}
 	listener = listen_on(argc > 2 ? argv[2] : "127.0.0.1",
 		argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 4318);
 	if (listener < 0) {

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the agent alone can take, without a kernel beside it: records of nginx under wrk, recorded once, then played back into
-the agent, which has one core for all its threads, at growing rates and at last without a pace. The
-receiver has the other core. Prints one table; see run.sh replay --help for the options.
+"""What the agent alone can take, without a kernel beside it: records of nginx under wrk, recorded once,
+then played back into the agent, which has one core for all its threads, at growing rates and at last
+without a pace. The receiver has the other core. Prints one table; see run.sh replay --help for the options.
 """
 import argparse
+import os
 import pathlib
 import re
 import subprocess
@@ -11,26 +12,30 @@ import sys
 import tempfile
 import time
 
-import bench
+from host import Child, Failure, machine
+from variants import Sink
+from workloads import Keepalive, Placement
 
-HERE = pathlib.Path(__file__).resolve().parent
+BUILD = pathlib.Path(os.environ.get("WEFT_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build-bench"))
 
 
 def record(args, directory):
     """Requests, and seconds that the load ran."""
-    nginx = bench.Nginx(directory, "pinned", None)
+    nginx = Keepalive(args, Placement("pinned"), directory, None)
     try:
-        children = pathlib.Path(f"/proc/{nginx.pid}/task/{nginx.pid}/children").read_text().split()
-        recorder = bench.Child([str(args.build / "tests/bench/ring_record"), str(directory / "ring"), args.hooks,
-                                str(nginx.pid), *children],
+        nginx.start()
+        master = nginx.server.pid
+        children = pathlib.Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        recorder = Child([str(args.build / "tests/bench/ring_record"), str(directory / "ring"), args.hooks,
+                                master, *children],
                                log=directory / "record.log", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if recorder.proc.stdout.readline() != b"ready\n":
-            raise bench.Failure((directory / "record.log").read_text())
-        row = bench.run_wrk(args, nginx, {1}, args.seconds)
+            raise Failure((directory / "record.log").read_text())
+        row = nginx.load(args.seconds)
         time.sleep(0.3)
         recorder.proc.stdin.close()
         if recorder.proc.wait():
-            raise bench.Failure((directory / "record.log").read_text())
+            raise Failure((directory / "record.log").read_text())
     finally:
         nginx.stop()
     return row["requests"], row["requests"] / row["rps"]
@@ -40,13 +45,13 @@ def replay(args, directory, requests, seconds, rate):
     """One rate (0: no pace) for about args.seconds. A dict of figures."""
     speed = rate * seconds / requests
     passes = max(1, round(args.seconds * rate / requests)) if rate else 3
-    sink = bench.Sink(args, {0}, directory / "sink.log")
+    sink = Sink(args.build, {0}, directory / "sink.log")
     try:
         argv = [str(args.build / "tests/bench/ring_replay"), str(directory / "ring"), str(speed), str(passes),
                 "--exporters", "otlp", "--listen", "off", "--status-interval", "0",
                 "--otlp-endpoint", f"http://127.0.0.1:{sink.port}", *args.weft_args]
         log = directory / f"replay-{rate}.log"
-        usage = bench.Child(["/usr/bin/time", "-f", "%U %S %e", *argv], cpus={1}, log=log)
+        usage = Child(["/usr/bin/time", "-f", "%U %S %e", *argv], cpus={1}, log=log)
         usage.proc.wait()
         text = log.read_text()
         user, system, wall = map(float, text.splitlines()[-1].split())
@@ -63,14 +68,14 @@ def replay(args, directory, requests, seconds, rate):
 def main():
     p = argparse.ArgumentParser(prog="tests/bench/run.sh replay", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--build", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    p.add_argument("--build", type=pathlib.Path, default=BUILD, help="default build-bench, made as needed")
     p.add_argument("--hooks", default="sock", choices=("sock", "syscalls", "fentry"))
     p.add_argument("--seconds", type=int, default=3, help="of the recording, and of each rate")
     p.add_argument("--connections", type=int, default=32)
     p.add_argument("--rates", default="25000,50000,100000,150000,200000", help="requests a second, by comma")
     p.add_argument("weft_args", nargs="*", metavar="-- FLAGS", help="further flags of weft run")
     args = p.parse_args()
-    print(f"machine: {bench.machine()}")
+    print(f"machine: {machine()}")
     with tempfile.TemporaryDirectory(prefix="weft-replay-") as name:
         directory = pathlib.Path(name)
         directory.chmod(0o755)
@@ -89,5 +94,5 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except bench.Failure as e:
+    except Failure as e:
         sys.exit(f"replay: {e}")

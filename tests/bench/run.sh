@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds weft and the bench's programs, then runs bench.py, or, as `run.sh replay`, replay.py: one
-# table on standard output.
+# Installs what is missing, builds weft and the bench's programs, then runs bench.py, or, as `run.sh
+# replay`, replay.py: see run.sh --help.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -11,13 +11,23 @@ if [ "${1:-}" = replay ]; then
 	shift
 fi
 
-build=build-bench
+case " $* " in
+*" -h "* | *" --help "*) ;;
+*)
+	if [ "$(id -u)" -eq 0 ]; then
+		case " $*" in
+		*" --guest"*) deploy/setup.sh build bench vm ;;
+		*) deploy/setup.sh build bench ;;
+		esac
+	fi
+	;;
+esac
 case " $* " in
 *" --build "* | *" --build="* | *" -h "* | *" --help "*) ;;
 *)
-	[ -d "$build" ] || meson setup "$build" --buildtype=release -Db_ndebug=false >/dev/null
-	ninja -C "$build" >"$build/ninja.log" || { cat "$build/ninja.log" >&2; exit 1; }
-	set -- --build "$PWD/$build" "$@"
+	export WEFT_BUILD=$PWD/build-bench
+	[ -d "$WEFT_BUILD" ] || meson setup "$WEFT_BUILD" --buildtype=release -Db_ndebug=false >/dev/null
+	ninja -C "$WEFT_BUILD" >"$WEFT_BUILD/ninja.log" || { cat "$WEFT_BUILD/ninja.log" >&2; exit 1; }
 	;;
 esac
 exec /usr/bin/env python3 "tests/bench/$tool" "$@"
