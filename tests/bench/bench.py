@@ -80,7 +80,11 @@ def parse_args():
     p.add_argument("--variants", type=some_of(VARIANTS), metavar="LIST",
                    help="of none,empty,weft,peer; default all, but for peer without --peer")
     p.add_argument("--peer", metavar="COMMAND", help="starts another agent: see below")
-    p.add_argument("--peer-wait", type=positive, default=60, metavar="S")
+    p.add_argument("--peer-wait", type=positive, default=60, metavar="S", help="until its first span, at most")
+    p.add_argument("--peer-quiet", type=float, default=6, metavar="S",
+                   help="without a span, after which none is on its way: OpenTelemetry's own batches wait for 5")
+    p.add_argument("--no-programs", dest="programs", action="store_false",
+                   help="without the round that tells what the programs in the kernel take")
     p.add_argument("--build", type=pathlib.Path, default=BUILD, help="default build-bench, made as needed")
     p.add_argument("--json", type=pathlib.Path, help="write every round's figures to this file")
     p.add_argument("--keep", action="store_true", help="keep the directory with the logs and figures")
@@ -142,6 +146,8 @@ def run_rounds(args, workload, directory, group, series):
             series["rounds"][variant].append(row)
             print(f"{workload.name} {series['placement']} {n + 1}/{args.rounds} {VARIANTS[variant].title}: "
                   f"{row['rps']:.3g} requests/s", file=sys.stderr)
+    if not args.programs:
+        return
     with bpfstats.counting():
         for variant in args.variants:
             if variant != "none":

@@ -94,11 +94,14 @@ def show_results(table):
 
 
 def show_programs(series):
-    """What each program in the kernel took."""
+    """What each program in the kernel took, but for those that took next to nothing."""
     rows = []
     for s in series:
         for variant, timed in s["timed"].items():
+            least = sum(ns for _, ns in timed["programs"].values()) / 100
             for name, (runs, ns) in sorted(timed["programs"].items(), key=lambda p: -p[1][1]):
+                if ns < least:
+                    continue
                 rows.append([s["workload"], s["placement"], VARIANTS[variant].title, name,
                              f"{runs / timed['requests']:.3f}", f"{ns / runs:.0f}",
                              f"{ns / timed['requests']:.0f}"])

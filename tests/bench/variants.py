@@ -96,7 +96,7 @@ class Agent(Nothing):
         self.launch()
         first = self.first_span()
         self.first_ms = (first - started) * 1000 if first else None
-        self.baseline = self.sink.settled(self.quiet)
+        self.baseline = self.sink.settled(self.quiet) if first else self.sink.stats()
 
     def launch(self):
         raise NotImplementedError
@@ -202,7 +202,7 @@ class Weft(Agent):
         after = self.metrics()
         row["metrics"] = {n: v - self.before.get(n, 0) for n, v in after.items() if v != self.before.get(n, 0)}
         row["records"] = row["metrics"].get("weft_records_read_total", 0)
-        row["losses"] = {n: v for n, v in row["metrics"].items() if is_loss(n) and v > 0}
+        row["losses"] = {n: v for n, v in row["metrics"].items() if v > 0 and is_loss(n, self.workload.spans)}
         row["maps_mb"] = after["weft_map_bytes"] / 1e6
 
     def metrics(self):
@@ -218,18 +218,23 @@ class Weft(Agent):
             self.child.check()
 
 
-def is_loss(name):
+def is_loss(name, understood):
+    """Of bytes that no parser understands none can be missed."""
     base = name.split("{")[0]
     if "requests_done" in base:
-        return 'result="paired"' not in name and 'result="closed"' not in name
-    return any(word in base for word in ("lost", "dropped", "failed", "hole_bytes", "evicted",
-                                         "conflicts", "bad", "unpaired", "rejected"))
+        return understood and 'result="paired"' not in name and 'result="closed"' not in name
+    words = ("lost", "dropped", "failed", "evicted", "rejected", "missed")
+    parsers = ("hole_bytes", "conflicts", "bad", "unpaired")
+    return any(word in base for word in (words + parsers if understood else words))
 
 
 class Peer(Agent):
     """Another agent, of which nothing is known but what the sink, the kernel and /proc say."""
     title = "(d) peer"
-    quiet = 6.0  # OpenTelemetry's own batches wait for 5
+
+    def __init__(self, args, *more):
+        super().__init__(args, *more)
+        self.quiet = args.peer_quiet
 
     def launch(self):
         env = {**self.env(), "PEER_CGROUP": self.workload.cgroup.path, "PEER_PORT": str(self.workload.port)}

@@ -199,7 +199,7 @@ class Body(Nginx, Counted):
         return None  # curl says it exactly, and a question would be a span with another size
 
     def requests(self, n):
-        argv = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{size_download} %{time_total}\n",
+        argv = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{size_download} %{time_total}\\n",
                 self.url(f"big?[1-{n}]")]
         times = []
         for line in self.client(argv).splitlines():
