@@ -26,7 +26,8 @@ import table
 import workloads
 from host import GUEST, Cgroup, Failure, machine
 from variants import VARIANTS
-from workloads import WORKLOADS, Placement
+from workload import Placement
+from workloads import WORKLOADS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WEFT_BUILD", ROOT / "build-bench"))
@@ -97,7 +98,7 @@ def parse_args():
 
 
 def enter_guest(args):
-    """Replaces this process by the same command in a guest. Of what it writes only --json remains."""
+    """Replaces this process by the same command in a guest. Of the files it writes only --json remains."""
     remains = ["--writable", args.json.resolve().parent] if args.json else []
     argv = [ROOT / "tests/vm/guest.sh", "--kernel", args.guest, "--timeout", GUEST_SECONDS, *remains, "--",
             sys.executable, *sys.argv]
@@ -242,7 +243,7 @@ def main():
         wrong.append(str(failed))
     for text in wrong:
         print(f"bench: {text}", file=sys.stderr)
-    if args.keep or wrong:
+    if (args.keep or wrong) and not GUEST:
         print(f"bench: logs and every round's figures in {directory}", file=sys.stderr)
     else:
         shutil.rmtree(directory)

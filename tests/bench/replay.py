@@ -14,7 +14,8 @@ import time
 
 from host import Child, Failure, machine
 from variants import Sink
-from workloads import Keepalive, Placement
+from web import Keepalive
+from workload import Placement
 
 BUILD = pathlib.Path(os.environ.get("WEFT_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build-bench"))
 
