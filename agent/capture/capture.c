@@ -313,6 +313,15 @@ void capture_want_again(
 	slot_set(c, conn, (uint64_t)at << 32 | want);
 }
 
+bool capture_trace_older(struct capture *c, uint32_t pid)
+{
+	uint32_t verdict;
+	bool born = !bpf_map_lookup_elem(c->procs_fd, &pid, &verdict) && verdict == WEFT_UNDECIDED;
+
+	capture_trace(c, pid, born ? WEFT_TRACED : WEFT_LOOKING);
+	return !born;
+}
+
 void capture_trace_on(struct capture *c, uint32_t pid)
 {
 	uint32_t verdict;

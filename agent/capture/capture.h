@@ -61,6 +61,10 @@ uint64_t capture_missed(const struct capture *capture);
  * ring buffer either. */
 uint64_t capture_life_lost(const struct capture *capture);
 
+/* It is traced from now on, and may hold connections that are older: WEFT_LOOKING, unless the
+ * kernel has seen it begin meanwhile. Whether they are to be looked at. */
+bool capture_trace_older(struct capture *capture, uint32_t pid);
+
 /* It is traced as before: WEFT_LOOKING stays, if it is that. */
 void capture_trace_on(struct capture *capture, uint32_t pid);
 

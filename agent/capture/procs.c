@@ -213,13 +213,13 @@ static void decide(struct procs *p, struct proc *proc)
 	/* an entry that is gone again: it exited meanwhile */
 	if (traced && was_traced)
 		capture_trace_on(p->capture, proc->pid);
+	else if (older && capture_trace_older(p->capture, proc->pid))
+		/* now that none of their calls is missed */
+		older_ask(p->older, proc->pid);
 	else if (traced)
-		capture_trace(p->capture, proc->pid, older ? WEFT_LOOKING : WEFT_TRACED);
+		capture_trace(p->capture, proc->pid, WEFT_TRACED);
 	else
 		capture_untrace(p->capture, proc->pid);
-	/* now that none of their calls is missed */
-	if (older)
-		older_ask(p->older, proc->pid);
 }
 
 static void look(struct proc *proc)

@@ -195,6 +195,14 @@ static enum weft_verdict rig_verdict(uint32_t pid)
 	return 0;
 }
 
+bool capture_trace_older(struct capture *capture, uint32_t pid)
+{
+	bool born = rig_verdict(pid) == WEFT_UNDECIDED;
+
+	capture_trace(capture, pid, born ? WEFT_TRACED : WEFT_LOOKING);
+	return !born;
+}
+
 void capture_trace_on(struct capture *capture, uint32_t pid)
 {
 	if (rig_verdict(pid) != WEFT_LOOKING)

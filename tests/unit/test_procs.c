@@ -357,7 +357,7 @@ Test(procs, a_question_that_was_lost_is_answered)
 	capture_trace(NULL, 10, WEFT_UNDECIDED);
 	capture_trace(NULL, 11, WEFT_UNDECIDED);
 	rescan();
-	cr_assert_eq(rig_verdict(10), WEFT_LOOKING);
+	cr_assert_eq(rig_verdict(10), WEFT_TRACED);
 	cr_assert_eq(rig_verdict(11), 0, "no place is taken for one that is not wanted");
 }
 
@@ -495,6 +495,7 @@ Test(procs, connections_from_before_the_tracing_are_looked_at)
 	rig_live((struct rig_proc){.pid = 12, .exe = "/bin/moved", .cgroup = "/"});
 	rig_announce(12, 1, WEFT_EXEC);
 	rig_find(12)->cgroup = "/pods";
+	capture_trace(NULL, 12, WEFT_LOOKING); /* as the kernel does where it sees no beginning */
 	rig_announce(12, 1, 0);
 	cr_assert(rig_traced(12));
 	cr_assert_eq(rig.asked, 2, "there was a time when it was not traced");
