@@ -238,9 +238,10 @@ class Peer(Agent):
 
     def launch(self):
         env = {**self.env(), "PEER_CGROUP": self.workload.cgroup.path, "PEER_PORT": str(self.workload.port)}
+        # No session of its own: the kernel's autogroups would give it another share of the CPU than the other variants.
         with open(self.log, "ab") as out:
             self.child = Child(["/bin/sh", "-c", self.args.peer], cpus=self.cpus, log=self.log,
-                               cgroup=self.group, env=env, stdout=out, start_new_session=True)
+                               cgroup=self.group, env=env, stdout=out, process_group=0)
 
     def first_span(self):
         try:
