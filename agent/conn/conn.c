@@ -4,6 +4,7 @@
 #include "capture/capture.h"
 #include "capture/listeners.h"
 #include "capture/procs.h"
+#include "conn/own.h"
 #include "conn/state.h"
 #include "core/cleanup.h"
 #include "core/clock.h"
@@ -117,9 +118,7 @@ static void conn_end(struct conn *c, enum exchange_end how, int error, uint64_t 
 
 		all->ops->gone(all->ctx, &client);
 	}
-	if (c->own)
-		table_remove(
-			&all->own, addr_key(c->ends.local_addr, c->ends.local_port, c->ends.netns));
+	own_gone(c);
 	if (c->waiting)
 		for (unsigned i = 0; i < all->waiting_count; i++)
 			if (all->waiting[i] == c) {
@@ -223,21 +222,6 @@ static struct conn *conn_add(struct conns *all, uint64_t id, uint64_t now_ns)
 	return c;
 }
 
-/* weft's own exports are not followed at their server's end either: each would cause the next. */
-static bool is_own(struct conn *c, uint32_t pid)
-{
-	struct conns *all = c->all;
-
-	if (pid == all->self) {
-		c->own = table_put(&all->own,
-				 addr_key(c->ends.local_addr, c->ends.local_port, c->ends.netns),
-				 1) == 0;
-		return true;
-	}
-	return table_find(&all->own, addr_key(c->ends.remote_addr, c->ends.remote_port,
-					     c->ends.netns)) != TABLE_NONE;
-}
-
 void conns_on_open(struct conns *all, const struct weft_open *rec)
 {
 	bool connects = rec->head.flags & WEFT_CONNECTED;
@@ -248,7 +232,9 @@ void conns_on_open(struct conns *all, const struct weft_open *rec)
 		c = conn_add(all, rec->conn, rec->head.time_ns);
 	if (!again || !c->ends.path) /* a Unix socket's peer may have no number any more */
 		set_ends(c, rec);
-	if (is_own(c, rec->head.pid)) {
+	if (own_is(c, rec->head.pid)) {
+		if (!again)
+			count(all->counters, COUNT_CONNS_OWN);
 		conn_give_up(c);
 		return;
 	}

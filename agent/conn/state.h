@@ -51,7 +51,7 @@ struct conn {
 struct conns {
 	struct sink sink; /* first: callbacks get its address */
 	struct table by_id;
-	struct table own; /* client ends of weft itself */
+	struct table own; /* weft's own connections, by their client's end */
 	uint32_t self;
 	bool unix_ends_unseen;
 	uint32_t unix_hand; /* how far the search for ended ones has come */

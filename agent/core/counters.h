@@ -22,6 +22,7 @@
 	X(CONNS_OPENED, "connections_opened", "", "connections seen for the first time")           \
 	X(CONNS_CLOSED, "connections_closed", "", "connections seen to end")                       \
 	X(CONNS_EVICTED, "connections_evicted", "", "connections forgotten: table full")           \
+	X(CONNS_OWN, "connections_own", "", "ends of weft's own connections: not followed")        \
 	X(SHED, "shed", "", "connections left out to stay within the budget")                      \
 	X(CONNS_ENDED_UNSEEN, "connections_ended_unseen", "",                                      \
 		"connections quiet for minutes after ends were lost: taken for ended")             \

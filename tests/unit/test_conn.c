@@ -446,3 +446,73 @@ Test(conn, a_missed_call_is_a_hole_where_bytes_have_numbers)
 	cr_assert_eq(conns_exchanges(conns), 1);
 	cr_assert_eq(done, 0);
 }
+
+#define WEFT_ITSELF 1u
+
+/* An end of a TCP connection as its process announces it. */
+static void announce(
+	uint64_t id, uint32_t pid, uint8_t flags, const char *local, const char *remote)
+{
+	struct weft_open rec = {
+		.head = {now, WEFT_RECORD_OPEN, flags, sizeof(rec), pid, pid, 0},
+		.conn = id,
+	};
+	unsigned a[5], b[5];
+
+	cr_assert_eq(sscanf(local, "%u.%u.%u.%u:%u", a, a + 1, a + 2, a + 3, a + 4), 5);
+	cr_assert_eq(sscanf(remote, "%u.%u.%u.%u:%u", b, b + 1, b + 2, b + 3, b + 4), 5);
+	rec.local_addr[10] = rec.local_addr[11] = rec.remote_addr[10] = rec.remote_addr[11] = 0xff;
+	for (int i = 0; i < 4; i++) {
+		rec.local_addr[12 + i] = (uint8_t)a[i];
+		rec.remote_addr[12 + i] = (uint8_t)b[i];
+	}
+	rec.local_port = (uint16_t)a[4];
+	rec.remote_port = (uint16_t)b[4];
+	conns_on_open(conns, &rec);
+}
+
+static bool serves(uint64_t id)
+{
+	unsigned before = conns_exchanges(conns);
+
+	move(id, 100, 0, REQUEST, WEFT_FRESH);
+	return conns_exchanges(conns) == before + 1;
+}
+
+Test(conn, the_servers_end_of_an_export_is_not_followed)
+{
+	announce(1, WEFT_ITSELF, WEFT_CONNECTED, "127.0.0.1:5000", "127.0.0.1:4318");
+	announce(2, 10, 0, "127.0.0.1:4318", "127.0.0.1:5000");
+	cr_assert_not(serves(2));
+	cr_assert_eq(count_get(&counters, COUNT_CONNS_OWN), 2);
+}
+
+/* The kernel gives the same port to connections to different servers. */
+Test(conn, the_port_of_an_export_is_anothers_too)
+{
+	announce(1, WEFT_ITSELF, WEFT_CONNECTED, "127.0.0.1:5000", "127.0.0.1:4318");
+	announce(2, 10, 0, "127.0.0.1:80", "127.0.0.1:5000");
+	cr_assert(serves(2));
+	cr_assert_eq(count_get(&counters, COUNT_CONNS_OWN), 1);
+}
+
+Test(conn, an_export_to_a_translated_address)
+{
+	announce(1, WEFT_ITSELF, WEFT_CONNECTED, "10.0.0.9:5000", "10.96.0.1:80");
+	announce(2, 10, 0, "10.0.0.7:4318", "10.0.0.9:5000");
+	cr_assert_not(serves(2));
+	now += MINUTE;
+	announce(3, 10, 0, "10.0.0.8:8080", "10.0.0.9:5000");
+	cr_assert(serves(3), "that came later: not the same connection");
+}
+
+Test(conn, when_an_export_is_over_its_port_is_free)
+{
+	struct weft_shut rec = {
+		.head = {now, WEFT_RECORD_CLOSE, 0, sizeof(rec), 1, 1, 0}, .conn = 1};
+
+	announce(1, WEFT_ITSELF, WEFT_CONNECTED, "127.0.0.1:5000", "127.0.0.1:4318");
+	conns_on_close(conns, &rec);
+	announce(2, 10, 0, "127.0.0.1:4318", "127.0.0.1:5000");
+	cr_assert(serves(2));
+}
