@@ -101,7 +101,7 @@ class Pgbench(Counted):
     def requests(self, n):
         clients = self.args.connections
         argv = [postgres("pgbench"), *self.where(), "-n", *self.what(), "-M", "prepared",
-                "-c", str(clients), "-j", str(self.placement.threads),
+                "-c", str(clients), "-j", str(self.threads),
                 "-t", str(max(1, round(n / self.at_once / clients))),
                 "--log", f"--log-prefix={self.directory}/times", "postgres"]
         out = self.client(argv)

@@ -74,7 +74,7 @@ class Keepalive(Nginx):
     headers = ()
 
     def load(self, seconds):
-        argv = ["wrk", "-s", os.path.relpath(HERE / "wrk.lua"), f"-t{self.placement.threads}",
+        argv = ["wrk", "-s", os.path.relpath(HERE / "wrk.lua"), f"-t{self.threads}",
                 f"-c{self.args.connections}", f"-d{seconds}s", *self.headers, self.url()]
         out = self.client(argv)
         if "Non-2xx" in out:
@@ -137,7 +137,7 @@ class H2(Nginx):
     def load(self, seconds):
         log = self.directory / "h2load.times"
         log.unlink(missing_ok=True)
-        argv = ["h2load", f"-t{self.placement.threads}", f"-c{self.args.connections}", "-m10",
+        argv = ["h2load", f"-t{self.threads}", f"-c{self.args.connections}", "-m10",
                 f"-D{seconds}", f"--log-file={log}", self.url()]
         out = self.client(argv)
         # what was under way at the end is neither

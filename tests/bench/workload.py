@@ -12,7 +12,7 @@ class Placement:
     def __init__(self, name):
         self.server, self.rest = ({0}, {1}) if name == "pinned" else (None, None)
         self.workers = len(self.server or range(os.cpu_count()))
-        self.threads = len(self.rest or range(os.cpu_count()))  # of the client
+        self.threads = len(self.rest or range(os.cpu_count()))
 
 
 def percentiles(ms):
@@ -32,6 +32,7 @@ class Workload:
 
     def __init__(self, args, placement, directory, cgroup):
         self.args, self.placement, self.directory, self.cgroup = args, placement, directory, cgroup
+        self.threads = min(placement.threads, args.connections)  # of the client
         self.port = free_port()
         self.server = None
         directory.mkdir(parents=True, exist_ok=True)
