@@ -10,8 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PATH_BYTES   512
-#define CGROUP_DEPTH 16
+#define FILEID_KERNFS 0xfe /* include/linux/exportfs.h */
+#define PATH_BYTES    512
+#define CGROUP_DEPTH  16
 
 static bool read_link(const char *path, char *ret_text, size_t cap)
 {
@@ -77,13 +78,42 @@ static bool cgroup_search(char *path, size_t root, unsigned depth, uint64_t id)
 	return false;
 }
 
+/* By its file handle, which is its id (fs/kernfs: FILEID_KERNFS): a search reads the directories of
+ * every group there is, thousands on a node full of pods. -errno; -EPERM without
+ * CAP_DAC_READ_SEARCH. */
+static int cgroup_open(const char *mount, uint64_t id, char *ret_path, size_t cap)
+{
+	union {
+		struct file_handle handle;
+		char bytes[sizeof(struct file_handle) + sizeof(id)];
+	} u = {.handle = {.handle_bytes = sizeof(id), .handle_type = FILEID_KERNFS}};
+	_close_ int at = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
+	char link[32];
+	ssize_t n;
+
+	if (at < 0)
+		return -errno;
+	memcpy(u.handle.f_handle, &id, sizeof(id));
+	fd = open_by_handle_at(at, &u.handle, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, ret_path, cap - 1);
+	if (n < 0)
+		return -errno;
+	ret_path[n] = '\0';
+	return 0;
+}
+
 bool cgroup_path(uint64_t id, char *ret_path, size_t cap)
 {
 	char path[PATH_BYTES] = "";
+	char found[PATH_BYTES];
 	struct mntent entry, *m;
 	FILE *mounts = setmntent("/proc/mounts", "re");
 	char text[1024];
 	size_t root;
+	int r;
 
 	while (mounts && (m = getmntent_r(mounts, &entry, text, sizeof(text))))
 		if (strcmp(m->mnt_type, "cgroup2") == 0) {
@@ -94,9 +124,17 @@ bool cgroup_path(uint64_t id, char *ret_path, size_t cap)
 		endmntent(mounts);
 	root = strlen(path);
 	ret_path[0] = '\0';
-	if (!root || !cgroup_search(path, root, CGROUP_DEPTH, id))
+	if (!root)
 		return false;
-	snprintf(ret_path, cap, "%s", path + root);
+	r = cgroup_open(path, id, found, sizeof(found));
+	if (r == -EPERM || r == -EOPNOTSUPP) {
+		if (!cgroup_search(path, root, CGROUP_DEPTH, id))
+			return false;
+		memcpy(found, path, sizeof(found));
+	} else if (r < 0 || strncmp(found, path, root) != 0) {
+		return false; /* it is gone */
+	}
+	snprintf(ret_path, cap, "%s", found[root] ? found + root : "/");
 	return true;
 }
 

@@ -4,6 +4,8 @@
 #include "core/clock.h"
 
 #include <criterion/criterion.h>
+#include <mntent.h>
+#include <sys/stat.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -177,4 +179,27 @@ Test(proc_files, a_listener_and_whose_it_is)
 	proc_sockets(self(), inode, &found);
 	cr_assert(found.held);
 	close(fd);
+}
+
+/* A group by its number, as of a process that is gone; by a search where handles are not allowed.
+ */
+Test(proc_files, a_cgroup_by_its_id)
+{
+	char own[256], path[512], found[256];
+	struct stat st;
+	FILE *mounts = setmntent("/proc/mounts", "re");
+	struct mntent *m;
+
+	cr_assert(mounts);
+	while ((m = getmntent(mounts)) && strcmp(m->mnt_type, "cgroup2") != 0)
+		;
+	if (m && proc_cgroup((uint32_t)getpid(), own, sizeof(own))) {
+		snprintf(path, sizeof(path), "%s%s", m->mnt_dir, own);
+		cr_assert_eq(stat(path, &st), 0);
+		cr_expect(cgroup_path(st.st_ino, found, sizeof(found)));
+		cr_expect_str_eq(found, own);
+	}
+	cr_expect_not(cgroup_path(UINT64_MAX - 5, found, sizeof(found)));
+	cr_expect_str_empty(found);
+	endmntent(mounts);
 }
