@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EXPORTERS      3
+#define EXPORTERS      EXPORT_MARKS
 #define BACKOFF_MIN_NS (500 * NS_PER_MS)
 #define BACKOFF_MAX_NS (30 * NS_PER_SEC)
 #define ASKED_MAX_NS   (300 * NS_PER_SEC)
@@ -343,6 +343,23 @@ void export_offer(struct export *e, const struct span *span)
 		if (len <= 0 || !queue_push(l->queue, e->scratch, (size_t)len))
 			add(&l->dropped, 1);
 	}
+}
+
+void export_mark(const struct export *e, struct export_mark *ret_mark)
+{
+	for (unsigned i = 0; i < e->n; i++)
+		ret_mark->queued[i] = get(&e->lines[i]->offered) - get(&e->lines[i]->dropped);
+}
+
+bool export_passed(const struct export *e, const struct export_mark *mark)
+{
+	for (unsigned i = 0; i < e->n; i++) {
+		struct line *l = e->lines[i];
+
+		if (get(&l->sent) + get(&l->rejected) + get(&l->failed) < mark->queued[i])
+			return false;
+	}
+	return true;
 }
 
 uint64_t export_drain(struct export *e, uint64_t deadline_ns)

@@ -37,6 +37,14 @@ struct export_stats {
 	char last_error[160]; /* empty if able; no secrets */
 };
 
+/* What was offered up to a moment, and whether all of that has left the queues. Pipeline thread. */
+#define EXPORT_MARKS 3 /* exporters at most */
+struct export_mark {
+	uint64_t queued[EXPORT_MARKS]; /* by each exporter, in total */
+};
+void export_mark(const struct export *export, struct export_mark *ret_mark);
+bool export_passed(const struct export *export, const struct export_mark *mark);
+
 /* Any thread. */
 unsigned export_count(const struct export *export);
 void export_stats(const struct export *export, unsigned i, struct export_stats *ret_stats);

@@ -87,6 +87,90 @@ Test(resource, text_too_long_gives_the_unknown_one)
 	resource_table_free(table);
 }
 
+static uint32_t named(struct resource_table *table, const char *name)
+{
+	struct attr a = attr(SLICE("service.name"), slice_str(name));
+
+	return resource_intern(table, &a, 1);
+}
+
+static void expect_named(struct resource_table *table, uint32_t id, const char *name)
+{
+	struct slice got = resource_service(resource_get(table, id));
+
+	cr_expect(slice_eq(got, slice_str(name)), "%.*s, not %s", (int)got.len, got.ptr, name);
+}
+
+/* A place is used again, but an id never names another. */
+Test(resource, what_nobody_has_makes_room)
+{
+	struct resource_table *table = make(4);
+	uint32_t a = named(table, "a"), b = named(table, "b"), c = named(table, "c"), d, e;
+
+	cr_expect(resource_scarce(table));
+	cr_expect_eq(named(table, "d"), 0, "full");
+	resource_mark(table, b);
+	resource_retire(table);
+	cr_expect(resource_retired(table));
+	cr_expect_eq(named(table, "d"), 0, "not yet: spans may be on their way");
+	expect_named(table, a, "a");
+	cr_expect_eq(named(table, "c"), c, "asked for again: it stays");
+	resource_reuse(table);
+	cr_expect_not(resource_retired(table));
+	d = named(table, "d");
+	cr_expect_neq(d, 0);
+	cr_expect_neq(d, a, "the place of a, by another id");
+	expect_named(table, d, "d");
+	expect_named(table, a, "unknown_service");
+	expect_named(table, b, "b");
+	expect_named(table, c, "c");
+	cr_expect_eq(named(table, "b"), b);
+	resource_mark(table, a); /* whose place is d's now */
+	resource_retire(table);
+	resource_reuse(table);
+	expect_named(table, d, "unknown_service");
+	e = named(table, "e");
+	expect_named(table, e, "e");
+	expect_named(table, 0, "unknown_service");
+	resource_table_free(table);
+}
+
+/* Against a model: whatever is interned, marked, retired and reused at random. */
+Test(resource, places_at_random)
+{
+	struct resource_table *table = make(32);
+	uint32_t ids[100] = {0};
+	unsigned seed = 1;
+
+	for (int step = 0; step < 20000; step++) {
+		unsigned i = (unsigned)rand_r(&seed) % 100;
+		char name[16];
+
+		snprintf(name, sizeof(name), "s%u", i);
+		if (rand_r(&seed) % 50 == 0) {
+			for (unsigned k = 0; k < 100; k++)
+				if (rand_r(&seed) % 4 == 0)
+					resource_mark(table, ids[k]);
+			resource_retire(table);
+			resource_reuse(table);
+			continue;
+		}
+		ids[i] = named(table, name);
+		if (ids[i])
+			expect_named(table, ids[i], name);
+		cr_expect_eq(named(table, name), ids[i]);
+		for (unsigned k = 0; k < 100; k++) {
+			struct slice got = resource_service(resource_get(table, ids[k]));
+
+			snprintf(name, sizeof(name), "s%u", k);
+			cr_assert(slice_eq(got, slice_str(name)) ||
+					  slice_eq(got, SLICE("unknown_service")),
+				"%.*s in the place of %s", (int)got.len, got.ptr, name);
+		}
+	}
+	resource_table_free(table);
+}
+
 static struct slice value(const struct process_attrs *attrs, const char *key)
 {
 	for (unsigned i = 0; i < attrs->n; i++)
