@@ -89,7 +89,8 @@ void option_expected(const struct option *o, char *ret_text, size_t cap)
 		return;
 	case OPT_INCLUDE:
 	case OPT_EXCLUDE:
-		snprintf(ret_text, cap, "a list of exe=GLOB, pid=N, port=N, cgroup=GLOB");
+		snprintf(ret_text, cap,
+			"a list of rules, such as exe=GLOB, port=N or namespace=GLOB");
 		return;
 	}
 }

@@ -7,9 +7,19 @@
 enum hooks { HOOKS_AUTO, HOOKS_FENTRY, HOOKS_SOCK, HOOKS_SYSCALLS };
 enum transport { TRANSPORT_RINGBUF, TRANSPORT_PERF };
 
-/* What is traced. A process is traced if an include rule matches (or there is none and it listens
- * on TCP, or is a client of such a process on this host) and no exclude rule does. */
-enum rule_kind { RULE_EXE, RULE_PID, RULE_PORT, RULE_CGROUP };
+/* What is traced: see choose.h. */
+enum rule_kind {
+	RULE_EXE,
+	RULE_PID,
+	RULE_PORT,
+	RULE_CGROUP,
+	RULE_NAMESPACE, /* these and what follows: of its pod */
+	RULE_POD,
+	RULE_CONTAINER,
+	RULE_OWNER,
+	RULE_LABEL,
+	RULE_ANNOTATION,
+};
 
 #define RULE_TEXT 256
 #define RULES_MAX 64
@@ -20,7 +30,8 @@ struct rule {
 	uint32_t number; /* PID, PORT */
 	char text[RULE_TEXT]; /* EXE: glob over the executable's path, or over its base name if it
 				 has no slash; CGROUP: glob over the v2 path from the mount point,
-				 "/a/b"; also matches all below it */
+				 "/a/b"; also matches all below it; OWNER: KIND/GLOB; LABEL,
+				 ANNOTATION: KEY=GLOB; NAMESPACE, POD, CONTAINER: glob */
 };
 
 struct rules {

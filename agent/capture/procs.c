@@ -166,36 +166,47 @@ static struct proc *find_or_add(struct procs *p, uint32_t pid)
 	return proc;
 }
 
-static bool wanted(const struct procs *p, const struct proc *proc)
+enum choice procs_choose(const struct procs *p, struct proc *proc)
 {
-	struct rule_subject subject = {
-		.pid = proc->pid,
-		.exe = proc->exe[0] ? proc->exe : NULL,
-		.cgroup = proc->cgroup[0] ? proc->cgroup : NULL,
+	struct proc_place at = {.place = PLACE_HOST};
+	struct choose_subject subject = {
+		.rules = {.pid = proc->pid,
+			.exe = proc->exe[0] ? proc->exe : NULL,
+			.cgroup = proc->cgroup[0] ? proc->cgroup : NULL},
+		.ports = proc->ports,
+		.port_count = proc->port_count,
+		.local_client = proc->local_client,
+		.inherited = proc->inherited,
+		.kubernetes = p->ops->placed,
 	};
-	enum rules_verdict verdict = rules_match_process(p->rules, &subject);
-	unsigned excluded_ports = 0;
 
-	if (verdict == RULES_EXCLUDE)
-		return false;
-	for (unsigned i = 0; i < proc->port_count; i++) {
-		enum rules_verdict port = rules_match_port(p->rules, proc->ports[i]);
+	if (p->ops->placed)
+		p->ops->placed(p->ctx, proc, &at);
+	if (at.place == PLACE_POD)
+		subject.rules.pod = &at.pod;
+	subject.place = at.place;
+	subject.wish = at.wish;
+	subject.left_out = at.left_out;
+	return choose(p->rules, &subject);
+}
 
-		excluded_ports += port == RULES_EXCLUDE;
-		if (port == RULES_INCLUDE)
-			verdict = RULES_INCLUDE;
-	}
-	if (proc->port_count && excluded_ports == proc->port_count && verdict != RULES_INCLUDE)
-		return false;
-	if (verdict == RULES_INCLUDE || proc->inherited)
-		return true;
-	return !rules_have_include(p->rules) && (proc->port_count || proc->local_client);
+/* Whether it is traced. */
+static bool wanted(const struct procs *p, struct proc *proc)
+{
+	proc->choice = procs_choose(p, proc);
+	return choice_traced(proc->choice);
+}
+
+static void say(const struct procs *p, const struct proc *proc)
+{
+	if (p->ops->decided)
+		p->ops->decided(p->ctx, proc);
 }
 
 static void decide(struct procs *p, struct proc *proc)
 {
 	bool traced = wanted(p, proc), was_traced = proc->traced;
-	bool older = traced && !was_traced && (!proc->born_ns || proc->passed_over);
+	bool older;
 
 	if (traced && !proc->described) {
 		/* at once: a server that gives itself a title soon overwrites its environment with
@@ -203,7 +214,9 @@ static void decide(struct procs *p, struct proc *proc)
 		p->ops->described(p->ctx, proc);
 		proc->described = true;
 		listeners_learn(p->listeners, proc->pid);
+		traced = !proc->instrumented || wanted(p, proc);
 	}
+	older = traced && !was_traced && (!proc->born_ns || proc->passed_over);
 	if (traced && !proc->traced)
 		p->traced++;
 	else if (!traced && proc->traced)
@@ -220,6 +233,7 @@ static void decide(struct procs *p, struct proc *proc)
 		capture_trace(p->capture, proc->pid, WEFT_TRACED);
 	else
 		capture_untrace(p->capture, proc->pid);
+	say(p, proc);
 }
 
 static void look(struct proc *proc)
@@ -257,6 +271,7 @@ static void inherit(struct proc *proc, const struct proc *parent)
 	memcpy(proc->cgroup, parent->cgroup, sizeof(proc->cgroup));
 	proc->resource = parent->resource;
 	proc->described = parent->described;
+	proc->instrumented = parent->instrumented;
 }
 
 /* Whether what is known was known before the process of this record began: a fork, or an exec of a
@@ -340,7 +355,7 @@ void procs_on_exit(struct procs *p, uint32_t pid, uint64_t time_ns)
 	p->ops->ended(p->ctx, pid);
 }
 
-const struct proc *procs_get(struct procs *p, uint32_t pid)
+struct proc *procs_get(struct procs *p, uint32_t pid)
 {
 	struct proc *proc = find(p, pid);
 
@@ -353,6 +368,29 @@ const struct proc *procs_get(struct procs *p, uint32_t pid)
 		decide(p, proc);
 	}
 	return proc->traced ? proc : NULL;
+}
+
+bool procs_replaced(struct procs *p, uint64_t pod)
+{
+	bool changed = false;
+
+	for (unsigned i = 0; i < p->capacity; i++) {
+		struct proc *proc = &p->v[i];
+		bool was_traced = proc->traced;
+
+		if (!proc->pid || proc->pod != pod)
+			continue;
+		decide(p, proc);
+		changed |= proc->traced != was_traced;
+	}
+	return changed;
+}
+
+void procs_each(struct procs *p, procs_fn fn, void *ctx)
+{
+	for (unsigned i = 0; i < p->capacity; i++)
+		if (p->v[i].pid)
+			fn(ctx, &p->v[i]);
 }
 
 static void scan_row(void *ctx, const struct tcp_row *row)
@@ -397,26 +435,32 @@ static void scan_socket(void *ctx, uint32_t pid, uint64_t inode)
 		proc->local_client = true;
 }
 
-static bool by_ports(const struct rules *rules)
+/* Whether clients of this host's servers are traced for that alone. */
+static bool by_connections(const struct procs *p)
 {
-	if (!rules_have_include(rules))
+	return !rules_have_include(p->rules) && !p->ops->placed;
+}
+
+static bool by_ports(const struct procs *p)
+{
+	if (by_connections(p))
 		return true;
-	for (unsigned i = 0; i < rules->n; i++)
-		if (rules->v[i].kind == RULE_PORT)
+	for (unsigned i = 0; i < p->rules->n; i++)
+		if (p->rules->v[i].kind == RULE_PORT)
 			return true;
 	return false;
 }
 
 static void scan_process(struct procs *p, uint32_t pid)
 {
-	struct proc seen = {.pid = pid};
+	struct proc seen = {.pid = pid, .seen_ns = clock_monotonic()};
 	struct proc *proc = find(p, pid);
 
 	if (pid == (uint32_t)getpid())
 		return;
 	if (proc && proc_started(pid) > proc->seen_ns)
 		ended(p, proc);
-	if (by_ports(p->rules))
+	if (by_ports(p))
 		proc_sockets(pid, scan_socket, p);
 	proc = find(p, pid);
 	if (!proc) {
@@ -425,6 +469,7 @@ static void scan_process(struct procs *p, uint32_t pid)
 		look(&seen);
 		seen.inherited = is_traced(p, proc_parent(pid));
 		if (!wanted(p, &seen)) {
+			say(p, &seen);
 			/* the kernel may wait for a decision, of which the question was lost */
 			if (!p->scan.rules_changed)
 				capture_untrace(p->capture, pid);
@@ -450,8 +495,8 @@ static void scan_begin(struct procs *p, bool rules_changed)
 {
 	scan_end(&p->scan);
 	p->scan.rules_changed = rules_changed;
-	p->scan.phase = by_ports(p->rules) ? SCAN_SOCKETS_OF_ALL : SCAN_PROCESSES;
-	capture_local_clients(p->capture, !rules_have_include(p->rules));
+	p->scan.phase = by_ports(p) ? SCAN_SOCKETS_OF_ALL : SCAN_PROCESSES;
+	capture_local_clients(p->capture, by_connections(p));
 	/* thousands of sockets take milliseconds: better now than when a process is being decided
 	 * on */
 	listeners_learn(p->listeners, (uint32_t)getpid());

@@ -14,6 +14,12 @@ static const char *const kind_names[] = {
 	[RULE_PID] = "pid",
 	[RULE_PORT] = "port",
 	[RULE_CGROUP] = "cgroup",
+	[RULE_NAMESPACE] = "namespace",
+	[RULE_POD] = "pod",
+	[RULE_CONTAINER] = "container",
+	[RULE_OWNER] = "owner",
+	[RULE_LABEL] = "label",
+	[RULE_ANNOTATION] = "annotation",
 };
 
 const char *rule_kind_name(enum rule_kind kind)
@@ -34,6 +40,20 @@ static int parse_number(struct rule *rule, struct slice value, uint64_t max,
 	}
 	rule->number = (uint32_t)number;
 	return 0;
+}
+
+/* Of "KIND/GLOB" and "KEY=GLOB", both parts are needed: a forgotten one would match everything. */
+static int check_parts(const struct rule *rule, char separator, const char *form,
+	char ret_error[static RULE_ERROR_BYTES])
+{
+	const char *at = strchr(rule->text, separator);
+
+	/* the key of a label can have a slash itself, that of an owner's kind cannot */
+	if (at && at != rule->text && at[1])
+		return 0;
+	snprintf(ret_error, RULE_ERROR_BYTES, "%s: \"%.64s\" is not %s", kind_names[rule->kind],
+		rule->text, form);
+	return -EINVAL;
 }
 
 static int parse_glob(
@@ -58,6 +78,10 @@ static int parse_glob(
 		return -EINVAL;
 	}
 	memcpy(rule->text, value.ptr, value.len);
+	if (rule->kind == RULE_OWNER)
+		return check_parts(rule, '/', "KIND/GLOB, such as Deployment/shop-*", ret_error);
+	if (rule->kind == RULE_LABEL || rule->kind == RULE_ANNOTATION)
+		return check_parts(rule, '=', "KEY=GLOB, such as app=shop or app=*", ret_error);
 	return 0;
 }
 
@@ -75,8 +99,7 @@ int rule_parse(struct slice text, bool exclude, struct rule *ret_rule,
 		if (slice_eq(kind, slice_str(kind_names[i])))
 			break;
 	if (i == ARRAY_SIZE(kind_names)) {
-		snprintf(ret_error, RULE_ERROR_BYTES,
-			"\"%.*s\" is not exe=GLOB, pid=N, port=N or cgroup=GLOB",
+		snprintf(ret_error, RULE_ERROR_BYTES, "\"%.*s\" is not " RULE_FORMS,
 			(int)(text.len < 64 ? text.len : 64), text.len ? text.ptr : "");
 		return -EINVAL;
 	}
@@ -113,6 +136,14 @@ bool rules_have_include(const struct rules *rules)
 	return false;
 }
 
+bool rules_have_pods(const struct rules *rules)
+{
+	for (unsigned i = 0; i < rules->n; i++)
+		if (rules->v[i].kind >= RULE_NAMESPACE)
+			return true;
+	return false;
+}
+
 /* A replaced binary keeps running under its old name with this behind it. */
 static bool match_exe(const char *glob, const char *exe)
 {
@@ -130,6 +161,44 @@ static bool match_exe(const char *glob, const char *exe)
 	return fnmatch(glob, base && !strchr(glob, '/') ? base + 1 : path, 0) == 0;
 }
 
+static bool match_text(const char *glob, const char *text)
+{
+	return text && fnmatch(glob, text, 0) == 0;
+}
+
+static bool match_owner(const char *text, const struct rule_pod *pod)
+{
+	struct slice name = slice_str(text);
+	struct slice kind = slice_cut(&name, '/');
+
+	for (unsigned i = 0; i < RULE_OWNERS; i++)
+		if (pod->owners[i].kind && slice_eq_nocase(kind, slice_str(pod->owners[i].kind)) &&
+			match_text(name.ptr, pod->owners[i].name))
+			return true;
+	return false;
+}
+
+static bool match_pod(const struct rule *rule, const struct rule_pod *pod)
+{
+	struct slice glob = slice_str(rule->text);
+	struct slice key = slice_cut(&glob, '=');
+
+	switch (rule->kind) {
+	case RULE_NAMESPACE:
+		return match_text(rule->text, pod->namespace);
+	case RULE_POD:
+		return match_text(rule->text, pod->name);
+	case RULE_CONTAINER:
+		return match_text(rule->text, pod->container);
+	case RULE_OWNER:
+		return match_owner(rule->text, pod);
+	case RULE_LABEL:
+		return pod->object && match_text(glob.ptr, pod->label(pod->object, key));
+	default:
+		return pod->object && match_text(glob.ptr, pod->annotation(pod->object, key));
+	}
+}
+
 static bool match_process(const struct rule *rule, const struct rule_subject *subject)
 {
 	switch (rule->kind) {
@@ -142,9 +211,10 @@ static bool match_process(const struct rule *rule, const struct rule_subject *su
 		       (strcmp(rule->text, "/") == 0 ||
 			       fnmatch(rule->text, subject->cgroup, FNM_LEADING_DIR) == 0);
 	case RULE_PORT:
-		break;
+		return false;
+	default:
+		return subject->pod && match_pod(rule, subject->pod);
 	}
-	return false;
 }
 
 static enum rules_verdict verdict_of(const struct rule *rule)

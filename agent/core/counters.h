@@ -7,7 +7,7 @@
  *   records:  read = good + bad
  *   requests: requests = requests_done{*} + open
  *   spans:    made = released + held + dropped
- *             released = sampled_out + offered
+ *             released = sampled_out + left_out + waiting + offered
  *   each exporter: offered = dropped + sent + rejected + failed + queued
  */
 #pragma once
@@ -56,6 +56,12 @@
 	X(SPANS_MADE, "spans_made", "", "spans built")                                             \
 	X(SPANS_RELEASED, "spans_released", "", "spans whose trace was settled")                   \
 	X(SPANS_SAMPLED_OUT, "spans_sampled_out", "", "spans left out by the sampler")             \
+	X(SPANS_PROBES, "spans_left_out", "reason=\"probe\"",                                      \
+		"spans of traces that were not asked for")                                         \
+	X(SPANS_UNSELECTED, "spans_left_out", "reason=\"not_selected\"",                           \
+		"spans of traces that were not asked for")                                         \
+	X(SPANS_UNPLACED, "spans_unplaced", "",                                                    \
+		"spans that went out without the name of their pod")                               \
 	X(SPANS_HELD_DROPPED, "spans_dropped", "reason=\"hold_full\"",                             \
 		"spans dropped before export")                                                     \
 	X(LINK_ROOT, "links", "link=\"none\"", "spans by the evidence for their parent")           \

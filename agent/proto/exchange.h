@@ -79,6 +79,8 @@ struct exchange {
 	bool nonblocking; /* the socket is: calls on it return at once */
 	bool numbered; /* request_pos and opposite are TCP numbers: the other end sees the same */
 
+	bool left_out; /* nobody asked for a span of it, nor of what comes of it */
+
 	/* set by the parser: times are CLOCK_MONOTONIC, 0 = not seen */
 	uint64_t request_start_ns; /* record with the first byte */
 	uint64_t request_end_ns; /* record with the last byte */

@@ -38,6 +38,7 @@ struct trace_node {
 	uint8_t flags;
 	enum link link;
 	enum node_wait wait;
+	bool left_out; /* nobody asked for this trace, as far as it hangs from here */
 	uint64_t wait_until_ns;
 	struct trace_node *parent;
 	uint32_t refs; /* children, the exchange, the hold */

@@ -253,6 +253,7 @@ void trace_asked(struct trace *t, struct exchange *ex, const struct field *field
 		return; /* its span is counted as dropped */
 	}
 	node->ex = ex;
+	node->left_out = ex->left_out;
 	node->role = ex->role;
 	node->pid = ex->pid;
 	node->tid = ex->request_tid;
@@ -314,6 +315,14 @@ static bool settled(struct trace *t, struct trace_node *n, uint64_t now_ns)
 	return true;
 }
 
+static bool left_out(const struct trace_node *n)
+{
+	for (; n; n = n->parent)
+		if (n->left_out)
+			return true;
+	return false;
+}
+
 static void send_out(struct trace *t, struct trace_node *n, struct span *span)
 {
 	static const enum counter by_link[LINK_MAX] = {
@@ -338,6 +347,10 @@ static void send_out(struct trace *t, struct trace_node *n, struct span *span)
 		memcpy(span->parent_id, n->remote_id, SPAN_ID_LEN);
 	count(t->parents.counters, COUNT_SPANS_RELEASED);
 	count(t->parents.counters, by_link[n->link]);
+	if (left_out(n)) {
+		count(t->parents.counters, COUNT_SPANS_PROBES);
+		return;
+	}
 	if (!sampler_decide(&t->options.sampling, from, root->trace_id)) {
 		count(t->parents.counters, COUNT_SPANS_SAMPLED_OUT);
 		return;

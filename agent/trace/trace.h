@@ -58,7 +58,8 @@ void trace_connected(struct trace *trace, const struct endpoints *ends);
 /* A client's connection is gone. */
 void trace_gone(struct trace *trace, const struct endpoints *ends);
 
-/* An exchange has its request's head. fields die with the call; sets ex->node. */
+/* An exchange has its request's head. fields die with the call; sets ex->node. Of one that is left
+ * out, neither its own span goes out nor those that hang from it. */
 void trace_asked(struct trace *trace, struct exchange *ex, const struct field *fields, unsigned n);
 
 /* An exchange is over: adjusts its times to those of the other end, before its span is built. */

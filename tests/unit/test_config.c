@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/rules.h"
 #include "config.h"
 #include "config_table.h"
 #include "core/cleanup.h"
@@ -331,12 +332,13 @@ static const struct {
 		"FILE:3: select.include: a rule has one key, not 2: write further ones as items of "
 		"their own"},
 	{{.yaml = "select:\n  include:\n    - {user: a}\n"},
-		"FILE:3: select.include: \"user=a\" is not exe=GLOB, pid=N, port=N or cgroup=GLOB"},
+		"FILE:3: select.include: \"user=a\" is not " RULE_FORMS},
 	{{.yaml = "select:\n  exclude: [{port: 0}]\n"},
 		"FILE:2: select.exclude: port: \"0\" is not a number from 1 to 65535"},
 	{{.yaml = "select:\n  exclude: {port: 0}\n"},
-		"FILE:2: select.exclude: is a map, expected a list of exe=GLOB, pid=N, port=N, "
-		"cgroup=GLOB"},
+		"FILE:2: select.exclude: is a map, expected a list of rules, such as exe=GLOB, "
+		"port=N or "
+		"namespace=GLOB"},
 	{{.yaml = "http: {request_headers: [a b]}\n"},
 		"FILE:1: http.request_headers: \"a b\" is not a header name"},
 	{{.yaml = "exporters: [otlp, zipkin]\n"},

@@ -53,9 +53,15 @@ Test(rules, bad)
 	static const struct {
 		const char *text, *error;
 	} cases[] = {
-		{"", "\"\" is not exe=GLOB, pid=N, port=N or cgroup=GLOB"},
-		{"nginx", "\"nginx\" is not exe=GLOB, pid=N, port=N or cgroup=GLOB"},
-		{"name=x", "\"name=x\" is not exe=GLOB, pid=N, port=N or cgroup=GLOB"},
+		{"", "\"\" is not " RULE_FORMS},
+		{"nginx", "\"nginx\" is not " RULE_FORMS},
+		{"name=x", "\"name=x\" is not " RULE_FORMS},
+		{"owner=web", "owner: \"web\" is not KIND/GLOB, such as Deployment/shop-*"},
+		{"owner=/web", "owner: \"/web\" is not KIND/GLOB, such as Deployment/shop-*"},
+		{"label=app", "label: \"app\" is not KEY=GLOB, such as app=shop or app=*"},
+		{"label=app=", "label: \"app=\" is not KEY=GLOB, such as app=shop or app=*"},
+		{"annotation==x", "annotation: \"=x\" is not KEY=GLOB, such as app=shop or app=*"},
+		{"namespace=", "namespace: is empty"},
 		{"exe=", "exe: is empty"},
 		{"pid=0", "pid: \"0\" is not a number from 1 to 4194304"},
 		{"pid=-1", "pid: \"-1\" is not a number from 1 to 4194304"},
