@@ -2,6 +2,7 @@
 #include "enrich/process.h"
 
 #include "core/cleanup.h"
+#include "enrich/instrumented.h"
 #include "span/text.h"
 
 #include <errno.h>
@@ -43,6 +44,18 @@ bool process_attr_set(struct process_attrs *attrs, struct slice key, struct slic
 		attr = &attrs->attrs[attrs->n++];
 	*attr = (struct attr){.key = key, .str = value, .type = ATTR_STRING};
 	attrs->used = text.used;
+	return true;
+}
+
+bool process_attr_set_int(struct process_attrs *attrs, struct slice key, int64_t value)
+{
+	struct attr *attr;
+
+	if (!process_attr_set(attrs, key, (struct slice){NULL, 0}))
+		return false;
+	attr = attr_find(attrs, key);
+	attr->type = ATTR_INT;
+	attr->num = value;
 	return true;
 }
 
@@ -179,7 +192,8 @@ void process_attrs_make(const struct process_info *info, const struct process_ho
 	service = attr_find(ret_attrs, SERVICE_NAME);
 	if (!service->str.len)
 		set_joined(ret_attrs, SERVICE_NAME, SLICE("unknown_service"), SLICE(":"), exe);
-	if (host->host_name.len && !attr_find(ret_attrs, SERVICE_INSTANCE))
+	ret_attrs->has_instance = attr_find(ret_attrs, SERVICE_INSTANCE);
+	if (host->host_name.len && !ret_attrs->has_instance)
 		set_joined(ret_attrs, SERVICE_INSTANCE, host->host_name, SLICE("."), service->str);
 }
 
@@ -215,7 +229,7 @@ static struct slice read_environ(uint32_t pid, char *buf)
 	return slice_of(buf, used);
 }
 
-void process_describe(uint32_t pid, struct slice fallback_comm, struct slice fallback_exe,
+bool process_describe(uint32_t pid, struct slice fallback_comm, struct slice fallback_exe,
 	const struct process_host *host, struct process_attrs *ret_attrs)
 {
 	_free_ char *env = malloc(PROCESS_ENVIRON);
@@ -228,4 +242,5 @@ void process_describe(uint32_t pid, struct slice fallback_comm, struct slice fal
 	if (env)
 		info.environ = read_environ(pid, env);
 	process_attrs_make(&info, host, ret_attrs);
+	return instrumented_by_environ(info.environ);
 }

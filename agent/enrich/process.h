@@ -10,8 +10,7 @@
  *   what OTEL_RESOURCE_ATTRIBUTES of the process gives; it wins over all but service.name
  *   what weft's own OTEL_RESOURCE_ATTRIBUTES give, but for service.name and service.instance.id
  *
- * A source of attributes to come (a container, a pod) adds its own by process_attr_set, between
- * those of the host and those of the process.
+ * In Kubernetes those of the pod are added to these: see kube_attrs.h.
  */
 #pragma once
 #include "enrich/resource.h"
@@ -35,6 +34,7 @@ struct process_host {
 /* Attributes under construction; text too long or too many are left out. */
 struct process_attrs {
 	unsigned n;
+	bool has_instance; /* the process' environment gives service.instance.id */
 	struct attr attrs[RESOURCE_MAX_ATTRS];
 	size_t used;
 	char text[PROCESS_TEXT];
@@ -42,6 +42,9 @@ struct process_attrs {
 
 /* Sets an attribute, over an earlier one of the same key; copies. false: there was no room. */
 bool process_attr_set(struct process_attrs *attrs, struct slice key, struct slice value);
+
+/* The same with a number. */
+bool process_attr_set_int(struct process_attrs *attrs, struct slice key, int64_t value);
 
 /* Sets those of an OTEL_RESOURCE_ATTRIBUTES ("key=value,…", percent-encoded). -EINVAL, and nothing
  * is set, if any part is malformed, as the specification asks; 0 otherwise. */
@@ -56,6 +59,6 @@ void process_attrs_make(const struct process_info *info, const struct process_ho
 	struct process_attrs *ret_attrs);
 
 /* Reads /proc/<pid>. Of a process that is gone or may not be read, the fallbacks count: what the
- * kernel's records said of it. */
-void process_describe(uint32_t pid, struct slice fallback_comm, struct slice fallback_exe,
+ * kernel's records said of it. Whether it exports telemetry of its own: see instrumented.h. */
+bool process_describe(uint32_t pid, struct slice fallback_comm, struct slice fallback_exe,
 	const struct process_host *host, struct process_attrs *ret_attrs);

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enrich/kube_api.h"
+
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "enrich/kube_request.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <string.h>
+
+#define PAGE_LIMIT    500
+#define LIST_SECONDS  60
+#define WATCH_SECONDS 300 /* and up to as much again */
+#define WATCH_GRACE   30 /* after which a watch that should have ended is broken off */
+#define BACKOFF_MS    1000
+#define BACKOFF_MAX   60000
+#define START_MS      500 /* the agents of all nodes start together */
+#define ONCE_MS       (10 * 60 * 1000) /* between two looks at the node */
+#define KINDS         (KUBE_CLUSTER + 1)
+
+enum step { STEP_WAIT, STEP_LIST, STEP_WATCH, STEP_GET };
+
+/* One kind of object: listed and watched, or got now and then. */
+struct follow {
+	struct kube_api *api;
+	enum kube_kind kind;
+	enum step step, next_step;
+	uint64_t due_ns; /* of next_step, while it waits */
+	unsigned failures; /* in a row */
+	struct kube_page page; /* where the list goes on; its version */
+	bool stale; /* the watch told that its version is gone */
+	char problem[KUBE_PROBLEM];
+	struct kube_request request;
+};
+
+struct kube_api {
+	const struct kubernetes_options *options;
+	struct kube_queue *queue;
+	char node[256]; /* in URLs */
+	CURLM *multi;
+	pthread_t thread;
+	bool started;
+	_Atomic bool stop;
+	unsigned seed;
+	struct kube_update *scratch;
+	struct follow follow[KINDS];
+	pthread_mutex_t lock; /* of the next */
+	struct kube_api_stats stats;
+};
+
+static int read_pod(const json_t *object, struct kube_update *update)
+{
+	return kube_pod_read(object, &update->pod);
+}
+
+static int read_service(const json_t *object, struct kube_update *update)
+{
+	return kube_service_read(object, &update->service);
+}
+
+static int read_slice(const json_t *object, struct kube_update *update)
+{
+	return kube_slice_read(object, &update->slice);
+}
+
+static int read_node(const json_t *object, struct kube_update *update)
+{
+	return kube_node_read(object, &update->node);
+}
+
+static int read_cluster(const json_t *object, struct kube_update *update)
+{
+	return kube_uid_read(object, update->cluster_uid);
+}
+
+static const struct {
+	const char *name;
+	const char *path; /* %s: the node's name */
+	int (*read)(const json_t *object, struct kube_update *update);
+} kinds[KINDS] = {
+	[KUBE_PODS] = {"pods", "/api/v1/pods?fieldSelector=spec.nodeName%%3D%s", read_pod},
+	[KUBE_SERVICES] = {"services", "/api/v1/services?", read_service},
+	[KUBE_SLICES] = {"endpointslices", "/apis/discovery.k8s.io/v1/endpointslices?", read_slice},
+	[KUBE_THIS_NODE] = {"nodes", "/api/v1/nodes/%s", read_node},
+	[KUBE_CLUSTER] = {"namespaces", "/api/v1/namespaces/kube-system", read_cluster},
+};
+
+const char *kube_kind_name(enum kube_kind kind)
+{
+	return kinds[kind].name;
+}
+
+bool kube_api_available(const struct kubernetes_options *options, const char **ret_why)
+{
+	char url[4096], path[512];
+
+	snprintf(path, sizeof(path), "%s/token", options->credentials);
+	if (kube_api_url(options, url, sizeof(url)))
+		*ret_why = "KUBERNETES_SERVICE_HOST is not set: not in a pod";
+	else if (access(path, R_OK))
+		*ret_why = "there is no service account token to read";
+	else
+		return true;
+	return false;
+}
+
+static void tell(struct follow *f, const char *problem)
+{
+	pthread_mutex_lock(&f->api->lock);
+	snprintf(f->problem, sizeof(f->problem), "%s", problem);
+	pthread_mutex_unlock(&f->api->lock);
+}
+
+static void went_well(struct follow *f)
+{
+	struct kube_api *api = f->api;
+
+	f->failures = 0;
+	pthread_mutex_lock(&api->lock);
+	f->problem[0] = '\0';
+	api->stats.last_ok_ns = clock_monotonic();
+	pthread_mutex_unlock(&api->lock);
+}
+
+static void set_synced(struct follow *f, bool synced)
+{
+	pthread_mutex_lock(&f->api->lock);
+	if (f->kind < KUBE_KINDS)
+		f->api->stats.synced[f->kind] = synced;
+	pthread_mutex_unlock(&f->api->lock);
+}
+
+#define COUNT(api, what, n)                                                                        \
+	do {                                                                                       \
+		pthread_mutex_lock(&(api)->lock);                                                  \
+		(api)->stats.what += (n);                                                          \
+		pthread_mutex_unlock(&(api)->lock);                                                \
+	} while (0)
+
+static void wait_for(struct follow *f, enum step next, uint64_t ms)
+{
+	f->step = STEP_WAIT;
+	f->next_step = next;
+	f->due_ns = clock_monotonic() + ms * NS_PER_MS;
+}
+
+static uint64_t random_ms(struct kube_api *api, uint64_t most)
+{
+	return (uint64_t)rand_r(&api->seed) % (most + 1);
+}
+
+static int put(struct follow *f, enum kube_op op)
+{
+	f->api->scratch->kind = f->kind;
+	f->api->scratch->op = op;
+	return kube_queue_put(f->api->queue, f->api->scratch);
+}
+
+/* An object that makes no sense is passed over: the others are still good. */
+static int put_object(struct follow *f, const json_t *object, enum kube_op op)
+{
+	if (kinds[f->kind].read(object, f->api->scratch)) {
+		COUNT(f->api, errors, 1);
+		return 0;
+	}
+	return put(f, op);
+}
+
+static int on_item(void *ctx, const json_t *object)
+{
+	return put_object(ctx, object, KUBE_PUT);
+}
+
+static int on_line(void *ctx, struct slice text)
+{
+	struct follow *f = ctx;
+	struct kube_line line;
+	int r = kube_line_read(text, &line);
+
+	if (r < 0) {
+		COUNT(f->api, errors, 1);
+		return r;
+	}
+	COUNT(f->api, events, 1);
+	if (line.event == KUBE_ERROR) {
+		f->stale = line.code == 410;
+		return -ESTALE;
+	}
+	if (line.version[0])
+		memcpy(f->page.version, line.version, sizeof(line.version));
+	if (line.event != KUBE_BOOKMARK)
+		r = put_object(f, line.object, line.event == KUBE_DELETED ? KUBE_GONE : KUBE_PUT);
+	json_decref(line.object);
+	went_well(f);
+	return r;
+}
+
+static int make_path(struct follow *f, enum step step, char *ret, size_t cap)
+{
+	char base[512];
+	_free_ char *from = NULL;
+
+	snprintf(base, sizeof(base), kinds[f->kind].path, f->api->node);
+	if (step == STEP_WATCH)
+		return snprintf(ret, cap,
+			"%s&watch=1&allowWatchBookmarks=true&timeoutSeconds=%u&resourceVersion=%s",
+			base, (unsigned)(WATCH_SECONDS + random_ms(f->api, WATCH_SECONDS)),
+			f->page.version);
+	if (step == STEP_GET)
+		return snprintf(ret, cap, "%s", base);
+	return snprintf(ret, cap, "%s&limit=%d%s%s", base, PAGE_LIMIT,
+		f->page.next[0] ? "&continue=" : "", f->page.next);
+}
+
+static void failed(struct follow *f, enum step next, const char *problem, uint64_t retry_after_ns)
+{
+	uint64_t most = BACKOFF_MS;
+
+	for (unsigned i = 0; i < f->failures && most < BACKOFF_MAX; i++)
+		most *= 2;
+	most = most < BACKOFF_MAX ? most : BACKOFF_MAX;
+	f->failures++;
+	COUNT(f->api, errors, 1);
+	/* once: that it goes on is in the status line */
+	if (strcmp(problem, f->problem) != 0)
+		log_warn("Kubernetes API", LOG_STR("problem", problem));
+	tell(f, problem);
+	wait_for(f, next,
+		retry_after_ns ? retry_after_ns / NS_PER_MS + random_ms(f->api, BACKOFF_MS)
+			       : 100 + random_ms(f->api, most));
+}
+
+static void start(struct follow *f, enum step step)
+{
+	char path[4096];
+	unsigned seconds = step == STEP_WATCH ? 2 * WATCH_SECONDS + WATCH_GRACE : LIST_SECONDS;
+	int r;
+
+	make_path(f, step, path, sizeof(path));
+	r = kube_request_start(&f->request, f->api->options, path, seconds,
+		step == STEP_WATCH ? on_line : NULL, f);
+	if (r) {
+		failed(f, step,
+			r == -EACCES ? "the service account's token cannot be read"
+				     : "cannot make a request",
+			0);
+		return;
+	}
+	f->step = step;
+	f->stale = false;
+	COUNT(f->api, requests, 1);
+	if (step == STEP_WATCH)
+		COUNT(f->api, watches, 1);
+	curl_multi_add_handle(f->api->multi, f->request.easy);
+}
+
+/* The list is to be made anew. */
+static void restart(struct follow *f, uint64_t ms)
+{
+	f->page.next[0] = '\0';
+	wait_for(f, STEP_LIST, ms);
+}
+
+static void page_done(struct follow *f)
+{
+	struct slice body = slice_of(f->request.body, f->request.len);
+	struct kube_page page;
+	int r = 0;
+
+	if (!f->page.next[0])
+		r = put(f, KUBE_LIST_BEGIN);
+	if (!r)
+		r = kube_page_read(body, on_item, f, &page);
+	if (r) {
+		f->page.next[0] = '\0';
+		failed(f, STEP_LIST, "the list is no Kubernetes list", 0);
+		return;
+	}
+	f->page = page;
+	went_well(f);
+	if (page.next[0]) {
+		wait_for(f, STEP_LIST, 0);
+		return;
+	}
+	put(f, KUBE_LIST_END);
+	COUNT(f->api, lists, 1);
+	set_synced(f, true);
+	wait_for(f, STEP_WATCH, 0);
+}
+
+static void get_done(struct follow *f)
+{
+	struct slice body = slice_of(f->request.body, f->request.len);
+	json_t *object = NULL;
+
+	if (kube_parse(body, &object)) {
+		failed(f, STEP_GET, "the answer is no Kubernetes object", 0);
+		return;
+	}
+	put_object(f, object, KUBE_PUT);
+	json_decref(object);
+	went_well(f);
+	wait_for(f, STEP_GET, ONCE_MS);
+}
+
+/* What a status other than 200 means, for people. */
+static void describe(struct follow *f, int status, char ret_text[static KUBE_PROBLEM])
+{
+	bool once = f->kind > KUBE_KINDS;
+
+	if (status == 403)
+		snprintf(ret_text, KUBE_PROBLEM,
+			"%s: forbidden; the service account needs to %s them: see its ClusterRole",
+			kinds[f->kind].name, once ? "get" : "list and watch");
+	else if (status == 401)
+		snprintf(ret_text, KUBE_PROBLEM, "%s: the service account's token is not accepted",
+			kinds[f->kind].name);
+	else if (status != 200 && status)
+		snprintf(ret_text, KUBE_PROBLEM, "%s: HTTP status %d", kinds[f->kind].name, status);
+	else
+		snprintf(ret_text, KUBE_PROBLEM, "%s: %.120s", kinds[f->kind].name,
+			f->request.too_long ? "the answer is too long" : f->request.error);
+}
+
+static void done(struct follow *f, CURLcode result)
+{
+	int status = kube_request_status(&f->request);
+	enum step step = f->step;
+	char problem[KUBE_PROBLEM];
+
+	COUNT(f->api, bytes, f->request.bytes);
+	if (status == 410 || f->stale) {
+		/* at once the first time: the server has a newer list ready */
+		restart(f, f->failures++ ? random_ms(f->api, BACKOFF_MS) : 0);
+	} else if (status == 200 && result == CURLE_OK && step == STEP_LIST) {
+		page_done(f);
+	} else if (status == 200 && result == CURLE_OK && step == STEP_GET) {
+		get_done(f);
+	} else if (status == 200 && step == STEP_WATCH && result != CURLE_WRITE_ERROR) {
+		/* its time was up, or the server went: it goes on where it ended; not in a loop if
+		 * that is at once */
+		wait_for(f, STEP_WATCH, random_ms(f->api, BACKOFF_MS));
+	} else {
+		if (f->request.error[0] == '\0')
+			snprintf(f->request.error, sizeof(f->request.error), "%s",
+				curl_easy_strerror(result));
+		describe(f, status, problem);
+		/* a line that makes no sense makes none the next time either */
+		if (step == STEP_WATCH && result == CURLE_WRITE_ERROR)
+			step = STEP_LIST;
+		f->page.next[0] = '\0';
+		failed(f, step, problem, f->request.retry_after_ns);
+	}
+}
+
+static void finish(struct kube_api *api)
+{
+	CURLMsg *message;
+	int left;
+
+	while ((message = curl_multi_info_read(api->multi, &left))) {
+		CURLcode result = message->data.result;
+		CURL *easy = message->easy_handle;
+
+		for (unsigned i = 0; i < KINDS; i++) {
+			struct follow *f = &api->follow[i];
+
+			if (f->request.easy != easy)
+				continue;
+			curl_multi_remove_handle(api->multi, easy);
+			done(f, result);
+			kube_request_end(&f->request);
+		}
+	}
+}
+
+static int due(struct kube_api *api)
+{
+	uint64_t now = clock_monotonic(), next = now + NS_PER_SEC;
+
+	for (unsigned i = 0; i < KINDS; i++) {
+		struct follow *f = &api->follow[i];
+
+		if (f->step == STEP_WAIT && kinds[i].path && f->due_ns <= now)
+			start(f, f->next_step);
+		if (f->step == STEP_WAIT && kinds[i].path && f->due_ns < next)
+			next = f->due_ns;
+	}
+	return next > now ? (int)((next - now) / NS_PER_MS) + 1 : 1;
+}
+
+static void *run(void *arg)
+{
+	struct kube_api *api = arg;
+
+	while (!api->stop) {
+		int wait_ms = due(api), running;
+
+		curl_multi_perform(api->multi, &running);
+		finish(api);
+		curl_multi_poll(api->multi, NULL, 0, wait_ms, NULL);
+	}
+	return NULL;
+}
+
+int kube_api_new(const struct kubernetes_options *options, const char *node,
+	struct kube_queue *queue, struct kube_api **ret_api)
+{
+	struct kube_api *api = calloc(1, sizeof(*api));
+	char *escaped;
+
+	if (!api)
+		return -ENOMEM;
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	pthread_mutex_init(&api->lock, NULL);
+	api->options = options;
+	api->queue = queue;
+	api->seed = (unsigned)clock_monotonic();
+	api->scratch = calloc(1, sizeof(*api->scratch));
+	api->multi = curl_multi_init();
+	escaped = curl_easy_escape(NULL, node, 0);
+	if (!api->scratch || !api->multi || !escaped) {
+		curl_free(escaped);
+		kube_api_free(api);
+		return -ENOMEM;
+	}
+	snprintf(api->node, sizeof(api->node), "%s", escaped);
+	curl_free(escaped);
+	for (unsigned i = 0; i < KINDS; i++) {
+		api->follow[i].api = api;
+		api->follow[i].kind = (enum kube_kind)i;
+		wait_for(&api->follow[i], i < KUBE_KINDS ? STEP_LIST : STEP_GET,
+			random_ms(api, START_MS));
+	}
+	if (pthread_create(&api->thread, NULL, run, api)) {
+		kube_api_free(api);
+		return -ENOMEM;
+	}
+	api->started = true;
+	pthread_setname_np(api->thread, "weft-kube");
+	*ret_api = api;
+	return 0;
+}
+
+void kube_api_free(struct kube_api *api)
+{
+	if (!api)
+		return;
+	if (api->started) {
+		api->stop = true;
+		kube_queue_close(api->queue);
+		curl_multi_wakeup(api->multi);
+		pthread_join(api->thread, NULL);
+	}
+	for (unsigned i = 0; i < KINDS; i++)
+		if (api->follow[i].request.easy) {
+			curl_multi_remove_handle(api->multi, api->follow[i].request.easy);
+			kube_request_end(&api->follow[i].request);
+		}
+	if (api->multi)
+		curl_multi_cleanup(api->multi);
+	pthread_mutex_destroy(&api->lock);
+	free(api->scratch);
+	free(api);
+	curl_global_cleanup();
+}
+
+void kube_api_stats(struct kube_api *api, struct kube_api_stats *ret_stats)
+{
+	pthread_mutex_lock(&api->lock);
+	*ret_stats = api->stats;
+	ret_stats->problem[0] = '\0';
+	for (unsigned i = 0; i < KINDS && !ret_stats->problem[0]; i++)
+		memcpy(ret_stats->problem, api->follow[i].problem, KUBE_PROBLEM);
+	pthread_mutex_unlock(&api->lock);
+}

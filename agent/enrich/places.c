@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enrich/places.h"
+
+#include "core/clock.h"
+#include "core/table.h"
+#include "enrich/container.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PENDING      512 /* resources whose pod is not known yet, or was not until lately */
+#define ROOM         (1u << 20) /* bytes of spans that wait */
+#define AGE_NS       (100 * NS_PER_MS) /* between two looks at what waits for too long */
+#define LATE_NS      (10 * NS_PER_SEC) /* spans are held for no longer before they come here */
+#define CONTAINER_NS (10 * NS_PER_SEC) /* until a pod's status names a new container, at most */
+
+enum state { STATE_FREE, STATE_WAITS, STATE_SETTLED, STATE_UNWANTED };
+
+/* A resource without its pod. */
+struct pending {
+	enum state state;
+	uint32_t resource; /* what the process was described as */
+	uint32_t settled; /* what it is */
+	uint64_t since_ns; /* of the state */
+	bool has_instance;
+	struct proc proc; /* as it was then: the first with this resource */
+};
+
+/* A span in the room, followed by itself as it is packed. */
+struct waiting {
+	uint32_t pending, len;
+};
+
+struct places {
+	struct places_env env;
+	const struct places_ops *ops;
+	void *ctx;
+	struct table by_resource; /* index into v */
+	struct pending v[PENDING];
+	unsigned in_use, waits; /* of them */
+	uint64_t aged_ns; /* when they were last looked at */
+	bool settled; /* one since the room was last looked through */
+	_Atomic unsigned count; /* spans in the room */
+	uint32_t used;
+	_Alignas(8) char room[ROOM]; /* pages that no span needed are not resident */
+};
+
+int places_new(const struct places_env *env, const struct places_ops *ops, void *ctx,
+	struct places **ret_places)
+{
+	struct places *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	if (table_init(&p->by_resource, PENDING)) {
+		free(p);
+		return -ENOMEM;
+	}
+	p->env = *env;
+	p->ops = ops;
+	p->ctx = ctx;
+	*ret_places = p;
+	return 0;
+}
+
+void places_free(struct places *p)
+{
+	if (!p)
+		return;
+	table_release(&p->by_resource);
+	free(p);
+}
+
+static const char *label_of(const void *object, struct slice key)
+{
+	return kube_pod_label(object, key);
+}
+
+static const char *note_of(const void *object, struct slice key)
+{
+	return kube_pod_note(object, key);
+}
+
+static void describe_pod(const struct kube_pod *pod, int container, struct rule_pod *ret_pod)
+{
+	*ret_pod = (struct rule_pod){
+		.namespace = kube_pod_text(pod, pod->namespace),
+		.name = kube_pod_text(pod, pod->name),
+		.object = pod,
+		.label = label_of,
+		.annotation = note_of,
+	};
+	if (container >= 0)
+		ret_pod->container = kube_pod_text(pod, pod->containers[container].name);
+	for (unsigned i = 0; i < RULE_OWNERS && i < KUBE_OWNERS; i++)
+		if (pod->owners[i].kind) {
+			ret_pod->owners[i].kind = kube_pod_text(pod, pod->owners[i].kind);
+			ret_pod->owners[i].name = kube_pod_text(pod, pod->owners[i].name);
+		}
+}
+
+static enum pod_wish wish_of(const struct kube_pod *pod)
+{
+	const char *wish = kube_pod_note(pod, SLICE("weft.io/trace"));
+
+	return !wish                            ? POD_SILENT
+	       : strcasecmp(wish, "true") == 0  ? POD_YES
+	       : strcasecmp(wish, "false") == 0 ? POD_NO
+						: POD_SILENT;
+}
+
+/* Azure's and OpenTelemetry's own ways of instrumenting a pod mark it so. */
+static bool is_injected(const struct kube_pod *pod)
+{
+	static const struct slice PREFIX = {"instrumentation.opentelemetry.io/inject-", 40};
+
+	for (unsigned i = 0; i < pod->note_count; i++) {
+		const char *value = kube_pod_text(pod, pod->notes[i].value);
+
+		if (slice_starts(slice_str(kube_pod_text(pod, pod->notes[i].key)), PREFIX) &&
+			value[0] && strcasecmp(value, "false") != 0)
+			return true;
+	}
+	return false;
+}
+
+static enum left_out left_out(
+	const struct places *p, const struct kube_pod *pod, const struct proc *proc)
+{
+	const char *namespace = kube_pod_text(pod, pod->namespace);
+
+	if (p->env.own_pod[0] && strcmp(kube_pod_text(pod, pod->name), p->env.own_pod) == 0 &&
+		strcmp(namespace, p->env.own_namespace) == 0)
+		return LEFT_OUT_SELF;
+	if (!p->env.options->trace_system && strcmp(namespace, "kube-system") == 0)
+		return LEFT_OUT_SYSTEM;
+	if (!p->env.options->trace_instrumented && (proc->instrumented || is_injected(pod)))
+		return LEFT_OUT_INSTRUMENTED;
+	return LEFT_OUT_NOT;
+}
+
+/* Whether a pod that is known may still say more of a process' container. */
+static bool is_early(const struct proc *proc, int container)
+{
+	return container < 0 && clock_monotonic() - proc->seen_ns < CONTAINER_NS;
+}
+
+static bool is_late(const struct places *p, const struct proc *proc)
+{
+	return clock_monotonic() - proc->seen_ns >= p->env.options->wait_ms * NS_PER_MS;
+}
+
+/* The pod of a process, NULL if it is not known. in: it is in one. */
+static const struct kube_pod *pod_of(const struct places *p, const struct proc *proc,
+	struct container *ret_container, int *ret_index, bool *ret_in)
+{
+	const struct kube_pod *pod;
+
+	*ret_in = container_of_cgroup(slice_str(proc->cgroup), ret_container);
+	if (!*ret_in)
+		return NULL;
+	pod = kube_pods_find(p->env.pods, ret_container, ret_index);
+	/* a container of something else than Kubernetes */
+	*ret_in = pod || ret_container->pod_uid[0];
+	return pod;
+}
+
+void places_find(const struct places *p, struct proc *proc, struct proc_place *ret_place)
+{
+	struct container container;
+	const struct kube_pod *pod;
+	bool in;
+	int index;
+
+	*ret_place = (struct proc_place){.place = PLACE_HOST};
+	pod = pod_of(p, proc, &container, &index, &in);
+	if (!in) {
+		proc->pod = 0;
+		return;
+	}
+	proc->pod = kube_pod_key(slice_str(container.pod_uid[0] ? container.pod_uid : pod->uid));
+	if (!pod || is_early(proc, index)) {
+		ret_place->place = pod || !is_late(p, proc) ? PLACE_WAITS : PLACE_LOST;
+		return;
+	}
+	ret_place->place = PLACE_POD;
+	ret_place->wish = wish_of(pod);
+	ret_place->left_out = left_out(p, pod, proc);
+	describe_pod(pod, index, &ret_place->pod);
+}
+
+static uint32_t intern(struct places *p, const struct process_attrs *attrs)
+{
+	return resource_intern(p->env.resources, attrs->attrs, attrs->n);
+}
+
+static void set_state(struct places *p, struct pending *pending, enum state state, uint64_t now_ns)
+{
+	p->waits -= pending->state == STATE_WAITS;
+	p->waits += state == STATE_WAITS;
+	p->in_use -= pending->state != STATE_FREE;
+	p->in_use += state != STATE_FREE;
+	pending->state = state;
+	pending->since_ns = now_ns;
+	p->settled |= state != STATE_WAITS;
+	if (state == STATE_FREE)
+		table_remove(&p->by_resource, pending->resource);
+}
+
+/* A place for a resource that waits; NULL: all are taken. */
+static struct pending *take(struct places *p)
+{
+	for (unsigned i = 0; i < PENDING; i++)
+		if (p->v[i].state == STATE_FREE)
+			return &p->v[i];
+	return NULL;
+}
+
+uint32_t places_describe(struct places *p, const struct proc *proc, struct process_attrs *attrs)
+{
+	struct container container;
+	struct pending *pending;
+	const struct kube_pod *pod;
+	uint32_t resource;
+	bool in;
+	int index;
+
+	pod = pod_of(p, proc, &container, &index, &in);
+	if (pod && !is_early(proc, index))
+		kube_attrs_add(attrs, p->env.where, pod, index, container.id);
+	else if (in)
+		process_attr_set(attrs, SLICE("container.id"), slice_str(container.id));
+	resource = intern(p, attrs);
+	if (!in || (pod && !is_early(proc, index)) || (!pod && is_late(p, proc)) ||
+		table_find(&p->by_resource, resource) != TABLE_NONE)
+		return resource;
+	pending = take(p);
+	if (!pending || table_put(&p->by_resource, resource, (uint32_t)(pending - p->v)))
+		return resource;
+	pending->resource = pending->settled = resource;
+	pending->has_instance = attrs->has_instance;
+	pending->proc = *proc;
+	set_state(p, pending, STATE_WAITS, clock_monotonic());
+	return resource;
+}
+
+/* What is known by now must do, or is all that there is to know. */
+static void settle(struct places *p, struct pending *pending)
+{
+	const struct resource *was = resource_get(p->env.resources, pending->resource);
+	struct process_attrs attrs = {.has_instance = pending->has_instance};
+	struct container container;
+	const struct kube_pod *pod;
+	bool in;
+	int index;
+
+	pod = pod_of(p, &pending->proc, &container, &index, &in);
+	if (pod) {
+		for (unsigned i = 0; i < was->n; i++)
+			process_attr_set(&attrs, was->attrs[i].key, was->attrs[i].str);
+		kube_attrs_add(&attrs, p->env.where, pod, index, container.id);
+		pending->settled = intern(p, &attrs);
+		/* also if it is not wanted now: it may be later */
+		p->ops->settled(p->ctx, pending->resource, pending->settled);
+	}
+	set_state(p, pending,
+		p->ops->wanted(p->ctx, &pending->proc) ? STATE_SETTLED : STATE_UNWANTED,
+		clock_monotonic());
+}
+
+void places_known(struct places *p, uint64_t key)
+{
+	for (unsigned i = 0; p->waits && i < PENDING; i++) {
+		struct pending *pending = &p->v[i];
+		struct container container;
+		bool in;
+		int index = -1;
+
+		if (pending->state != STATE_WAITS || pending->proc.pod != key)
+			continue;
+		if (pod_of(p, &pending->proc, &container, &index, &in) &&
+			!is_early(&pending->proc, index))
+			settle(p, pending);
+	}
+}
+
+/* The span as it is to go out; false: not at all. */
+static bool dress(struct places *p, const struct pending *pending, struct span *span)
+{
+	if (pending->state == STATE_UNWANTED) {
+		count(p->env.counters, COUNT_SPANS_UNSELECTED);
+		return false;
+	}
+	if (pending->settled == pending->resource)
+		count(p->env.counters, COUNT_SPANS_UNPLACED);
+	span->resource = pending->settled;
+	return true;
+}
+
+static bool keep(struct places *p, uint32_t pending, const struct span *span)
+{
+	struct waiting *head = (struct waiting *)(void *)(p->room + p->used);
+	int len;
+
+	if (ROOM - p->used < sizeof(*head) + SPAN_PACK_MAX)
+		return false;
+	len = span_pack(span, head + 1, SPAN_PACK_MAX);
+	if (len < 0)
+		return false;
+	*head = (struct waiting){pending, (uint32_t)len};
+	p->used += (uint32_t)(sizeof(*head) + (size_t)len);
+	p->count++;
+	return true;
+}
+
+bool places_settle(struct places *p, struct span *span)
+{
+	uint32_t i = table_find(&p->by_resource, span->resource);
+
+	if (i == TABLE_NONE)
+		return true;
+	if (p->v[i].state == STATE_WAITS && keep(p, i, span))
+		return false;
+	/* no room to wait: what is known must do */
+	return dress(p, &p->v[i], span);
+}
+
+/* Lets go of the spans whose resource waits no longer. */
+static void look_through(struct places *p)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t at = 0; at < p->used;) {
+		struct waiting *head = (struct waiting *)(void *)(p->room + at);
+		uint32_t size = (uint32_t)sizeof(*head) + head->len;
+		struct pending *pending = &p->v[head->pending];
+		struct span span;
+
+		if (pending->state == STATE_WAITS) {
+			memmove(p->room + kept, head, size);
+			kept += size;
+		} else {
+			p->count--;
+			span_unpack(head + 1, head->len, &span);
+			if (dress(p, pending, &span))
+				p->ops->release(p->ctx, &span);
+		}
+		at += size;
+	}
+	p->used = kept;
+	p->settled = false;
+}
+
+/* One that waits can wait no longer; one that was settled is not asked for any more. */
+static void age(struct places *p, struct pending *pending, uint64_t now_ns, bool all)
+{
+	uint64_t pod = pending->proc.pod, wait_ns = p->env.options->wait_ms * NS_PER_MS;
+
+	if (pending->state == STATE_WAITS && (all || now_ns - pending->since_ns >= wait_ns)) {
+		settle(p, pending);
+		p->ops->lost(p->ctx, pod);
+	} else if ((pending->state == STATE_SETTLED || pending->state == STATE_UNWANTED) &&
+		   now_ns - pending->since_ns > LATE_NS + 2 * wait_ns) {
+		set_state(p, pending, STATE_FREE, now_ns);
+	}
+}
+
+void places_tick(struct places *p, uint64_t now_ns, bool all)
+{
+	if (p->in_use && (all || now_ns - p->aged_ns >= AGE_NS)) {
+		p->aged_ns = now_ns;
+		for (unsigned i = 0; i < PENDING; i++)
+			if (p->v[i].state != STATE_FREE && now_ns > p->v[i].since_ns)
+				age(p, &p->v[i], now_ns, all);
+	}
+	if (p->settled && p->used)
+		look_through(p);
+}
+
+unsigned places_waiting(const struct places *p)
+{
+	return p->count;
+}
+
+void places_mark(const struct places *p)
+{
+	for (unsigned i = 0; i < PENDING; i++)
+		if (p->v[i].state != STATE_FREE) {
+			resource_mark(p->env.resources, p->v[i].resource);
+			resource_mark(p->env.resources, p->v[i].settled);
+		}
+}
