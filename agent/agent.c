@@ -3,25 +3,17 @@
  * bottom. */
 #include "agent.h"
 
-#include "capture/budget.h"
-#include "capture/capture.h"
-#include "capture/features.h"
+#include "agent_report.h"
 #include "capture/listeners.h"
 #include "capture/older.h"
 #include "capture/procs.h"
 #include "capture/rules.h"
-#include "config.h"
 #include "conn/conn.h"
 #include "core/cleanup.h"
 #include "core/clock.h"
-#include "core/counters.h"
 #include "core/log.h"
-#include "enrich/process.h"
 #include "enrich/resource.h"
-#include "export/export.h"
 #include "self/http.h"
-#include "self/snapshot.h"
-#include "self/status.h"
 #include "span/builder.h"
 #include "trace/trace.h"
 
@@ -34,38 +26,8 @@
 #define IDLE_NS   (50 * NS_PER_MS) /* without a record, and we sleep until one comes */
 #define RESCAN_NS (10 * NS_PER_SEC) /* between two looks at all processes, when told too little */
 #define LISTENERS 16384
+#define RETIRE_NS (30 * NS_PER_SEC) /* until a place of a resource is used again, at least */
 #define OLDER_MS  1000 /* for a look at the connections there are, before work goes on */
-
-struct agent {
-	struct config config;
-	struct counters counters;
-	struct listeners *listeners;
-	struct capture *capture;
-	struct budget budget;
-	struct older *older;
-	struct procs *procs;
-	struct conns *conns;
-	struct trace *trace;
-	struct span_builder *builder;
-	struct resource_table *resources;
-	struct export *export;
-	struct http *http;
-	struct status status;
-	struct process_host host;
-	char host_name[256];
-
-	enum hooks hooks;
-	enum transport transport;
-	char why[FEATURES_WHY_BYTES];
-	uint64_t start_unix_ns;
-	uint64_t unix_offset; /* refreshed: the wall clock is steered */
-	uint64_t offset_read_ns;
-	uint64_t lost; /* when the latest record was read */
-	uint64_t missed; /* runs of the programs, up to the latest second */
-	uint64_t life_lost, scanned_ns; /* at the latest look at all processes */
-	_Atomic uint64_t ring_read_ns;
-	_Atomic bool attached;
-};
 
 static volatile sig_atomic_t stop_requested, reload_requested;
 
@@ -126,8 +88,10 @@ static void on_described(void *ctx, struct proc *proc)
 	struct agent *a = ctx;
 	struct process_attrs attrs = {0};
 
-	process_describe(proc->pid, slice_str(proc->comm), slice_str(proc->exe), &a->host, &attrs);
-	proc->resource = resource_intern(a->resources, attrs.attrs, attrs.n);
+	proc->instrumented = process_describe(
+		proc->pid, slice_str(proc->comm), slice_str(proc->exe), &a->host, &attrs);
+	proc->resource = a->cluster ? cluster_describe(a->cluster, proc, &attrs)
+				    : resource_intern(a->resources, attrs.attrs, attrs.n);
 	log_debug("process is traced", LOG_INT("pid", proc->pid), LOG_STR("comm", proc->comm),
 		LOG_STR("exe", proc->exe), LOG_STR("cgroup", proc->cgroup));
 }
@@ -137,7 +101,23 @@ static void on_ended(void *ctx, uint32_t pid)
 	trace_exit(((struct agent *)ctx)->trace, pid);
 }
 
+static void on_placed(void *ctx, struct proc *proc, struct proc_place *ret_place)
+{
+	cluster_place(((struct agent *)ctx)->cluster, proc, ret_place);
+}
+
+static void on_decided(void *ctx, const struct proc *proc)
+{
+	cluster_decided(((struct agent *)ctx)->cluster, proc);
+}
+
 static const struct procs_ops PROCS_OPS = {.described = on_described, .ended = on_ended};
+static const struct procs_ops PROCS_OPS_CLUSTER = {
+	.described = on_described,
+	.placed = on_placed,
+	.decided = on_decided,
+	.ended = on_ended,
+};
 
 /* conn, proto → span, trace */
 
@@ -163,7 +143,18 @@ static void on_unseen(void *ctx, uint32_t pid, uint64_t time_ns)
 
 static void on_opaque(void *ctx, uint32_t pid, bool tunnel, bool on)
 {
-	trace_opaque(((struct agent *)ctx)->trace, pid, tunnel, on);
+	struct agent *a = ctx;
+	struct proc *proc = tunnel ? NULL : procs_get(a->procs, pid);
+
+	trace_opaque(a->trace, pid, tunnel, on);
+	if (!proc)
+		return;
+	if (on)
+		proc->hidden++;
+	else if (proc->hidden)
+		proc->hidden--;
+	if (on && a->cluster)
+		cluster_hidden(a->cluster, proc);
 }
 
 static void keep_headers(
@@ -176,10 +167,13 @@ static void keep_headers(
 static void on_asked(void *ctx, struct exchange *ex, const struct field *fields, unsigned n)
 {
 	struct agent *a = ctx;
-	const struct proc *proc = procs_get(a->procs, ex->pid);
+	struct proc *proc = procs_get(a->procs, ex->pid);
 
-	if (proc)
+	if (proc) {
 		ex->resource = proc->resource;
+		proc->requests++;
+	}
+	ex->left_out = a->cluster && cluster_is_probe(a->cluster, ex);
 	keep_headers(a, ex, fields, n, false);
 	trace_asked(a->trace, ex, fields, n);
 }
@@ -203,6 +197,8 @@ static void on_done(void *ctx, struct exchange *ex)
 		count(&a->counters, COUNT_TEXT_CUT);
 	span.pid = ex->pid;
 	span.resource = ex->resource;
+	if (a->cluster)
+		cluster_name_peer(a->cluster, ex, &span);
 	trace_span(a->trace, ex, &span);
 }
 
@@ -221,48 +217,26 @@ static const struct conns_ops CONNS_OPS = {
 
 static void on_release(void *ctx, struct span *span)
 {
+	struct agent *a = ctx;
+
+	if (!a->cluster || cluster_settle(a->cluster, span))
+		export_offer(a->export, span);
+}
+
+static void on_placed_span(void *ctx, struct span *span)
+{
 	export_offer(((struct agent *)ctx)->export, span);
 }
 
-/* self: any thread */
-
-static void take_snapshot(void *ctx, struct snapshot *s)
+static void on_reselected(void *ctx)
 {
-	struct agent *a = ctx;
-	struct procs_stats procs;
-
-	memset(s, 0, sizeof(*s));
-	s->version = WEFT_VERSION;
-	s->start_unix_ns = a->start_unix_ns;
-	s->taken_ns = clock_monotonic();
-	s->hooks = a->hooks;
-	snprintf(s->hooks_reason, sizeof(s->hooks_reason), "%s", a->why);
-	s->transport = a->transport;
-	s->attached = a->attached;
-	s->ring_read_ns = a->ring_read_ns;
-	capture_counts(a->capture, s->kernel, &s->kernel_missed);
-	for (unsigned i = 0; i < COUNT_MAX; i++)
-		s->counters[i] = count_get(&a->counters, (enum counter)i);
-	procs_stats(a->procs, &procs);
-	s->counters[COUNT_PROCS_SEEN] = procs.seen;
-	s->counters[COUNT_PROCS_EVICTED] = procs.evicted;
-	s->counters[COUNT_PROCS_ENDED_UNSEEN] = procs.ended_unseen;
-	s->counters[COUNT_RECORDS_BAD] = capture_bad(a->capture);
-	s->counters[COUNT_RECORDS_READ] += s->counters[COUNT_RECORDS_BAD];
-	s->processes_traced = procs.traced;
-	s->connections = conns_count(a->conns);
-	s->exchanges_open = conns_exchanges(a->conns);
-	s->spans_held = trace_held(a->trace);
-	s->ring_used_bytes = capture_ring_used(a->capture);
-	s->ring_bytes = a->config.capture.ring_bytes;
-	s->resource_overflows = resource_overflows(a->resources);
-	s->map_bytes = capture_map_bytes(a->capture);
-	s->exporter_count = export_count(a->export);
-	if (s->exporter_count > SNAPSHOT_EXPORTERS)
-		s->exporter_count = SNAPSHOT_EXPORTERS;
-	for (unsigned i = 0; i < s->exporter_count; i++)
-		export_stats(a->export, i, &s->exporters[i]);
+	conns_reselect(((struct agent *)ctx)->conns);
 }
+
+static const struct cluster_ops CLUSTER_OPS = {
+	.reselected = on_reselected,
+	.release = on_placed_span,
+};
 
 static int choose_hooks(struct agent *a)
 {
@@ -302,6 +276,12 @@ static int make_stages(struct agent *a)
 	err = resource_table_new(c->max_resources, &a->resources);
 	if (err)
 		return no_memory("resources", err);
+	err = cluster_new(
+		&a->config.kubernetes, a->resources, &a->counters, &CLUSTER_OPS, a, &a->cluster);
+	if (err)
+		return no_memory("Kubernetes", err);
+	if (a->cluster) /* the host's own name is that of weft's pod */
+		a->host.host_name = slice_str(cluster_node(a->cluster));
 	err = span_builder_new(&c->span, &a->builder);
 	if (err)
 		return no_memory("routes", err);
@@ -346,13 +326,15 @@ static int follow(struct agent *a)
 	if (err)
 		return no_memory("older connections", err);
 	err = procs_new(c->capture.max_processes, &a->config.capture.rules, a->capture,
-		a->listeners, a->older, &PROCS_OPS, a, &a->procs);
+		a->listeners, a->older, a->cluster ? &PROCS_OPS_CLUSTER : &PROCS_OPS, a, &a->procs);
 	if (err)
 		return no_memory("processes", err);
 	err = conns_new(
 		&conns, a->procs, a->listeners, a->capture, &a->counters, &CONNS_OPS, a, &a->conns);
 	if (err)
 		return no_memory("connections", err);
+	if (a->cluster)
+		cluster_follow(a->cluster, a->procs);
 	budget_init(&a->budget, &c->capture.budget, a->capture, clock_monotonic());
 	/* after the hooks are on: what starts meanwhile announces itself */
 	procs_scan(a->procs, true);
@@ -362,39 +344,19 @@ static int follow(struct agent *a)
 
 static int serve(struct agent *a)
 {
-	struct snapshot_source source = {take_snapshot, a};
+	struct snapshot_source source = {report_snapshot, a, report_roster};
 	int err;
 
 	if (!a->config.listen[0])
 		return 0;
+	err = ask_new(&a->ask);
+	if (err)
+		return no_memory("questions", err);
 	err = http_new(a->config.listen, &source, &a->http);
 	if (err)
 		log_error("cannot serve health and metrics: choose another `listen`, or off",
 			LOG_STR("listen", a->config.listen), LOG_STR("why", strerror(-err)));
 	return err;
-}
-
-static void say_hello(struct agent *a)
-{
-	struct procs_stats procs;
-	char exporters[64] = "";
-
-	for (unsigned i = 0; i < export_count(a->export); i++) {
-		struct export_stats stats;
-		size_t used = strlen(exporters);
-
-		export_stats(a->export, i, &stats);
-		snprintf(exporters + used, sizeof(exporters) - used, "%s%s", i ? "," : "",
-			stats.name);
-	}
-	procs_stats(a->procs, &procs);
-	log_info("tracing", LOG_STR("version", WEFT_VERSION),
-		LOG_STR("hooks", hooks_name(a->hooks)), LOG_STR("why", a->why),
-		LOG_STR("transport", transport_name(a->transport)),
-		LOG_INT("programs", capture_programs(a->capture)),
-		LOG_INT("processes", procs.traced), LOG_INT("rules", a->config.capture.rules.n),
-		LOG_STR("exporters", exporters),
-		LOG_STR("listen", a->http ? a->config.listen : "off"));
 }
 
 static void reload(struct agent *a, int argc, char **argv)
@@ -421,6 +383,9 @@ static void reload(struct agent *a, int argc, char **argv)
 	a->config.log_level = next->log_level;
 	a->config.log_format = next->log_format;
 	a->config.span = next->span;
+	a->config.kubernetes.trace_system = next->kubernetes.trace_system;
+	a->config.kubernetes.trace_instrumented = next->kubernetes.trace_instrumented;
+	a->config.kubernetes.trace_probes = next->kubernetes.trace_probes;
 	log_set(next->log_level, next->log_format);
 	span_builder_reload(a->builder, &next->span);
 	trace_reload(a->trace, &next->trace.sampling);
@@ -435,7 +400,7 @@ static void report(struct agent *a, bool last)
 {
 	struct snapshot s;
 
-	take_snapshot(a, &s);
+	report_snapshot(a, &s);
 	if (last)
 		status_finish(&a->status, &s);
 	else
@@ -454,6 +419,28 @@ static void recover(struct agent *a, uint64_t now)
 	a->scanned_ns = now;
 	procs_rescan(a->procs);
 	conns_doubt(a->conns, now);
+}
+
+static void mark_resource(void *ctx, struct proc *proc)
+{
+	resource_mark(((struct agent *)ctx)->resources, proc->resource);
+}
+
+/* Places of resources that no process has any more are used again, when few are left: after a time
+ * in which its last requests end, and when the spans that were on their way have gone. */
+static void reuse_resources(struct agent *a, uint64_t now)
+{
+	if (resource_retired(a->resources)) {
+		if (now - a->retired_ns > RETIRE_NS && export_passed(a->export, &a->retired_mark))
+			resource_reuse(a->resources);
+	} else if (resource_scarce(a->resources) && now - a->retired_ns > RESCAN_NS) {
+		procs_each(a->procs, mark_resource, a);
+		if (a->cluster)
+			cluster_mark(a->cluster);
+		resource_retire(a->resources);
+		export_mark(a->export, &a->retired_mark);
+		a->retired_ns = now;
+	}
 }
 
 /* One turn: read, age what waits, sleep. */
@@ -477,6 +464,7 @@ static void turn(struct agent *a, uint64_t *busy_ns, const sigset_t *unblocked)
 			conns_doubt(a->conns, now);
 		}
 		recover(a, now);
+		reuse_resources(a, now);
 		if (budget_tick(&a->budget, now))
 			trace_partial(a->trace, now);
 	}
@@ -484,7 +472,10 @@ static void turn(struct agent *a, uint64_t *busy_ns, const sigset_t *unblocked)
 		conns_reselect(a->conns);
 	conns_tick(a->conns, now);
 	trace_tick(a->trace, now, false);
-	waiting = conns_waiting(a->conns) || trace_held(a->trace) || procs_scanning(a->procs);
+	waiting = a->cluster && cluster_tick(a->cluster, now, false);
+	if (a->ask)
+		report_answer(a);
+	waiting |= conns_waiting(a->conns) || trace_held(a->trace) || procs_scanning(a->procs);
 	if (now - *busy_ns > IDLE_NS && !waiting)
 		capture_wait(a->capture, true, SLEEP_MS, unblocked);
 	else
@@ -503,6 +494,8 @@ static void drain(struct agent *a)
 		;
 	conns_shutdown(a->conns, clock_monotonic());
 	trace_tick(a->trace, clock_monotonic(), true);
+	if (a->cluster)
+		cluster_tick(a->cluster, clock_monotonic(), true);
 	given_up = export_drain(a->export, deadline);
 	if (given_up)
 		log_warn("stopped before everything was exported", LOG_INT("spans", given_up));
@@ -511,9 +504,11 @@ static void drain(struct agent *a)
 static void agent_free(struct agent *a)
 {
 	http_free(a->http);
+	ask_free(a->ask);
 	budget_release(&a->budget);
 	older_free(a->older);
 	capture_close(a->capture);
+	cluster_free(a->cluster);
 	conns_free(a->conns);
 	procs_free(a->procs);
 	trace_free(a->trace);
@@ -561,7 +556,7 @@ int agent_run(const struct config *config, int argc, char **argv)
 	if (choose_hooks(a) || attach(a) || make_stages(a) || follow(a) || serve(a))
 		return 1;
 	a->attached = true;
-	say_hello(a);
+	report_hello(a);
 
 	busy_ns = report_ns = clock_monotonic();
 	while (!stop_requested) {

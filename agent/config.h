@@ -7,6 +7,7 @@
 #pragma once
 #include "capture/options.h"
 #include "core/log.h"
+#include "enrich/options.h"
 #include "export/options.h"
 #include "span/options.h"
 #include "trace/options.h"
@@ -31,6 +32,7 @@ struct config {
 	struct capture_options capture;
 	unsigned max_exchanges;
 	unsigned max_resources;
+	struct kubernetes_options kubernetes;
 	struct span_options span;
 	struct trace_options trace;
 	struct export_options export; /* otlp_traces.endpoint is resolved: ready to use */

@@ -34,6 +34,12 @@ static const char *const formats[] = {
 	[LOG_JSON] = "json",
 	NULL,
 };
+static const char *const kubernetes_uses[] = {
+	[KUBERNETES_AUTO] = "auto",
+	[KUBERNETES_OFF] = "off",
+	[KUBERNETES_ON] = "on",
+	NULL,
+};
 static const char *const exporters[] = {"otlp", "terminal", "json", "none", NULL};
 static const char *const samplers[] = {
 	[SAMPLER_ALWAYS_ON] = "always_on",
@@ -88,11 +94,49 @@ const struct option options[] = {
 
 	{"select.include", "include", {"WEFT_INCLUDE"}, "RULE", OPT_INCLUDE, .reload = true,
 		.common = true, FIELD(capture.rules), .def = "",
-		.help = "trace only what matches: exe=GLOB, pid=N, port=N or cgroup=GLOB; "
-			"without one every process that listens on TCP, and its clients"},
+		.help = "trace only what matches; without one every process that listens on TCP, "
+			"and its clients, and in Kubernetes every pod"},
 	{"select.exclude", "exclude", {"WEFT_EXCLUDE"}, "RULE", OPT_EXCLUDE, .reload = true,
 		.common = true, FIELD(capture.rules), .def = "",
 		.help = "never trace what matches; wins over include"},
+
+	{"kubernetes.enabled", "kubernetes", {"WEFT_KUBERNETES"}, "USE", OPT_CHOICE,
+		FIELD(kubernetes.use), .choices = kubernetes_uses, .def = "auto",
+		.help = "name and select this node's pods; auto does inside of a pod that has a "
+			"service account"},
+	{"kubernetes.node", "node", {"WEFT_NODE_NAME"}, "NAME", OPT_TEXT, FIELD(kubernetes.node),
+		.def = "", .help = "this node's name; without it the host's"},
+	{"kubernetes.cluster_name", "cluster-name", {"WEFT_CLUSTER_NAME"}, "NAME", OPT_TEXT,
+		FIELD(kubernetes.cluster_name), .def = "",
+		.help = "k8s.cluster.name of every span"},
+	{"kubernetes.api", "kubernetes-api", {"WEFT_KUBERNETES_API"}, "URL", OPT_URL,
+		FIELD(kubernetes.api), .def = "",
+		.help = "the API server; without it the one that every pod is told of"},
+	{"kubernetes.credentials", "kubernetes-credentials", {"WEFT_KUBERNETES_CREDENTIALS"}, "DIR",
+		OPT_TEXT, FIELD(kubernetes.credentials),
+		.def = "/var/run/secrets/kubernetes.io/serviceaccount",
+		.help = "directory with the service account's token and ca.crt"},
+	{"kubernetes.max_pods", "max-pods", {"WEFT_MAX_PODS"}, "N", OPT_UINT,
+		FIELD(kubernetes.max_pods), .min = 16, .max = 1 << 16, .def = "1024",
+		.help = "pods of this node known at a time, those that ended lately included"},
+	{"kubernetes.max_services", "max-services", {"WEFT_MAX_SERVICES"}, "N", OPT_UINT,
+		FIELD(kubernetes.max_services), .min = 16, .max = 1 << 20, .def = "8192",
+		.help = "services known at a time, for naming whom calls go to"},
+	{"kubernetes.max_endpoints", "max-endpoints", {"WEFT_MAX_ENDPOINTS"}, "N", OPT_UINT,
+		FIELD(kubernetes.max_endpoints), .min = 16, .max = 1 << 20, .def = "32768",
+		.help = "addresses behind services known at a time"},
+	{"kubernetes.wait", "kubernetes-wait", {"WEFT_KUBERNETES_WAIT"}, "TIME", OPT_MS,
+		FIELD(kubernetes.wait_ms), .max = MINUTE, .def = "10s",
+		.help = "longest time that spans wait for the name of their pod"},
+	{"kubernetes.trace_system", "trace-system", {"WEFT_TRACE_SYSTEM"}, NULL, OPT_BOOL,
+		.reload = true, FIELD(kubernetes.trace_system), .def = "false",
+		.help = "trace the pods of kube-system too"},
+	{"kubernetes.trace_instrumented", "trace-instrumented", {"WEFT_TRACE_INSTRUMENTED"}, NULL,
+		OPT_BOOL, .reload = true, FIELD(kubernetes.trace_instrumented), .def = "false",
+		.help = "trace the pods that export their own telemetry too"},
+	{"kubernetes.trace_probes", "trace-probes", {"WEFT_TRACE_PROBES"}, NULL, OPT_BOOL,
+		.reload = true, FIELD(kubernetes.trace_probes), .def = "false",
+		.help = "trace the kubelet's probes too"},
 
 	{"budget.cpu_limit", "cpu-limit", {"WEFT_CPU_LIMIT"}, "0..1", OPT_RATIO,
 		FIELD(capture.budget.cpus), .def = "0",

@@ -3,6 +3,7 @@
 #include "config.h"
 #include "core/cleanup.h"
 #include "self/doctor.h"
+#include "self/query.h"
 
 #include <string.h>
 
@@ -13,6 +14,7 @@ struct arguments {
 	bool help, help_all, json, reference;
 	int argc;
 	char **argv; /* the rest */
+	const char *name; /* what a command takes besides flags; NULL: nothing was given */
 };
 
 struct command {
@@ -20,6 +22,7 @@ struct command {
 	const char *summary;
 	const char *help; /* what stands above the flags */
 	bool flags; /* takes the configuration's flags */
+	bool name_taken; /* and a name in front of them */
 	int (*run)(const struct arguments *args, const struct config *config);
 };
 
@@ -31,6 +34,11 @@ static int run_agent(const struct arguments *args, const struct config *config)
 static int run_doctor(const struct arguments *args, const struct config *config)
 {
 	return doctor_run(config->capture.hooks, config->capture.transport, args->json, stdout);
+}
+
+static int run_status(const struct arguments *args, const struct config *config)
+{
+	return query_status(config->listen, args->name ? args->name : "", stdout, stderr);
 }
 
 static int run_check(const struct arguments *args, const struct config *config)
@@ -64,7 +72,7 @@ static const struct command commands[] = {
 		"\n"
 		"exit: 0 stopped as asked, 1 failed (the log's last line says why), 2 bad usage\n"
 		"or configuration\n",
-		true, run_agent},
+		true, false, run_agent},
 	{"doctor", "say what this kernel and these capabilities allow",
 		"usage: weft doctor [--json] [flags]\n"
 		"\n"
@@ -78,7 +86,21 @@ static const struct command commands[] = {
 		"4 cannot trace\n"
 		"\n"
 		"  --json                    one JSON object, for scripts\n",
-		true, run_doctor},
+		true, false, run_doctor},
+	{"status", "show what the weft that runs here traces, and what not, and why",
+		"usage: weft status [NAME] [flags]\n"
+		"\n"
+		"Asks the weft that runs on this host, at `listen`, with the same configuration:\n"
+		"its hooks, exporters and API server, then a line for each container (or program)\n"
+		"with the reason why it is traced or is not. NAME: only pods, or programs outside\n"
+		"of pods, that have it in their name.\n"
+		"\n"
+		"  weft status\n"
+		"  kubectl -n weft exec ds/weft -- weft status payments\n"
+		"\n"
+		"UNREADABLE: connections it serves now that are not understood (TLS, or another\n"
+		"protocol). exit: 0, 1 nobody answers, 2 bad usage or configuration\n",
+		true, true, run_status},
 	{"check-config", "check the configuration and print it as it takes effect",
 		"usage: weft check-config [flags]\n"
 		"\n"
@@ -90,8 +112,8 @@ static const struct command commands[] = {
 		"exit: 0 valid, 2 not (each error with its file and line)\n"
 		"\n"
 		"  --reference               print the table of all options in Markdown\n",
-		true, run_check},
-	{"version", "print the version", "usage: weft version\n", false, run_version},
+		true, false, run_check},
+	{"version", "print the version", "usage: weft version\n", false, false, run_version},
 };
 
 static void print_usage(FILE *out)
@@ -157,10 +179,12 @@ static int refuse(const struct command *command, const char *what)
 
 static int run_command(const struct command *command, int argc, char **argv)
 {
-	struct arguments args = take_arguments(argc, argv);
+	const char *name = command->name_taken && argc && argv[0][0] != '-' ? argv[0] : NULL;
+	struct arguments args = take_arguments(argc - !!name, argv + !!name);
 	_free_ struct config *config = calloc(1, sizeof(*config));
 	_free_ struct config_errors *errors = calloc(1, sizeof(*errors));
 
+	args.name = name;
 	if (!config || !errors) {
 		fprintf(stderr, "weft: out of memory\n");
 		return EXIT_FAILED;

@@ -86,6 +86,9 @@ bool health_ready(const struct snapshot *s, char *ret_text, size_t cap)
 	if (!ring_turns(s) && len < cap)
 		len += (size_t)snprintf(ret_text + len, cap - len, "ring: %s\n",
 			s->ring_read_ns ? "not read for 10 s" : "not read yet");
+	if (s->kube.on && !s->kube.pods_synced && len < cap)
+		len += (size_t)snprintf(ret_text + len, cap - len, "kubernetes: %s\n",
+			s->kube.problem[0] ? s->kube.problem : "pods are not known yet");
 	for (unsigned i = 0; i < s->exporter_count && len < cap; i++)
 		if (!s->exporters[i].able)
 			len += (size_t)snprintf(ret_text + len, cap - len, "exporter %s: %s\n",
@@ -140,6 +143,17 @@ static enum MHD_Result answer_health(struct MHD_Connection *connection, const st
 	return answer_text(connection, good ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, text);
 }
 
+static enum MHD_Result answer_roster(const struct http *http, struct MHD_Connection *connection)
+{
+	const char *pod = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "pod");
+	_free_ char *text = http->source.roster(http->source.ctx, pod ? pod : "");
+
+	if (!text)
+		return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+			"weft is too busy to answer, or is ending\n");
+	return answer_text(connection, MHD_HTTP_OK, text);
+}
+
 static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, const char *url,
 	const char *method, const char *version, const char *body, size_t *body_size, void **state)
 {
@@ -168,7 +182,10 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
 		http->source.take(http->source.ctx, s);
 		return answer_metrics(connection, s);
 	}
-	return answer_text(connection, MHD_HTTP_NOT_FOUND, "/healthz\n/readyz\n/metrics\n");
+	if (strcmp(url, "/status") == 0 && http->source.roster)
+		return answer_roster(http, connection);
+	return answer_text(
+		connection, MHD_HTTP_NOT_FOUND, "/healthz\n/readyz\n/metrics\n/status\n");
 }
 
 /* Our own socket, since the library does not say why it could not make one. -errno, or the

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /healthz, /readyz and /metrics, on a thread of its own. */
+/* /healthz, /readyz, /metrics and /status, on a thread of its own. */
 #pragma once
 #include "self/snapshot.h"
 

@@ -129,6 +129,8 @@ static void gauges(FILE *out, const struct snapshot *s)
 		{"requests_open", "requests waiting for their reply", s->exchanges_open},
 		{"processes_traced", "processes traced", s->processes_traced},
 		{"spans_held", "spans waiting for their trace to be settled", s->spans_held},
+		{"spans_waiting", "spans waiting for the name of their pod", s->spans_waiting},
+		{"resources", "different resources known", s->resources},
 		{"ring_used_bytes", "bytes in the ring buffer now", s->ring_used_bytes},
 		{"ring_bytes", "size of the ring buffer", s->ring_bytes},
 		{"map_bytes", "kernel memory in BPF maps", s->map_bytes},
@@ -143,6 +145,40 @@ static void gauges(FILE *out, const struct snapshot *s)
 	if (s->ring_read_ns)
 		real(out, "ring_read_age_seconds", "gauge", "time since the ring was last read",
 			(double)(s->taken_ns - s->ring_read_ns) / 1e9);
+}
+
+static void kubernetes(FILE *out, const struct snapshot_kube *k)
+{
+	const struct {
+		const char *name, *type, *help;
+		uint64_t value;
+	} rows[] = {
+		{"kubernetes_pods_synced", "gauge", "1 once the pods of this node are known",
+			k->pods_synced},
+		{"kubernetes_services_synced", "gauge",
+			"1 once services and their endpoints are known", k->peers_synced},
+		{"kubernetes_failing", "gauge",
+			"1 while the API server does not answer as it should",
+			k->problem[0] != '\0'},
+		{"kubernetes_pods", "gauge", "pods of this node known", k->pods},
+		{"kubernetes_services", "gauge", "services known", k->services},
+		{"kubernetes_endpoints", "gauge", "addresses behind services known", k->endpoints},
+		{"kubernetes_objects_full_total", "counter", "objects left out: table full",
+			k->full},
+		{"kubernetes_objects_cut_total", "counter", "pods of which something was left out",
+			k->cut},
+		{"kubernetes_requests_total", "counter", "requests to the API server", k->requests},
+		{"kubernetes_lists_total", "counter", "whole lists read", k->lists},
+		{"kubernetes_watches_total", "counter", "watches begun", k->watches},
+		{"kubernetes_events_total", "counter", "events of watches read", k->events},
+		{"kubernetes_errors_total", "counter", "requests or objects that failed",
+			k->errors},
+		{"kubernetes_read_bytes_total", "counter", "bytes read from the API server",
+			k->bytes},
+	};
+
+	for (size_t i = 0; k->on && i < ARRAY_SIZE(rows); i++)
+		number(out, rows[i].name, rows[i].type, rows[i].help, rows[i].value);
 }
 
 struct export_row {
@@ -213,6 +249,7 @@ int metrics_format(const struct snapshot *snapshot, char **ret_text, size_t *ret
 	gauges(out, snapshot);
 	counters(out, "kernel_", kernel_rows, ARRAY_SIZE(kernel_rows), snapshot->kernel);
 	counters(out, "", counter_rows, ARRAY_SIZE(counter_rows), snapshot->counters);
+	kubernetes(out, &snapshot->kube);
 	exporters(out, snapshot);
 	if (fclose(out) != 0) {
 		free(text);

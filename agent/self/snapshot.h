@@ -12,6 +12,16 @@
 
 #define SNAPSHOT_EXPORTERS 8
 
+/* What is known of Kubernetes, and how the API server does. */
+struct snapshot_kube {
+	bool on;
+	bool pods_synced, peers_synced; /* there was a whole list */
+	uint64_t pods, services, endpoints; /* known now */
+	uint64_t full, cut; /* objects left out for want of room; shortened */
+	uint64_t requests, lists, watches, events, errors, bytes;
+	char problem[200]; /* what fails now; empty: nothing */
+};
+
 struct snapshot {
 	const char *version;
 	uint64_t start_unix_ns;
@@ -28,18 +38,23 @@ struct snapshot {
 	uint64_t counters[COUNT_MAX];
 
 	uint64_t connections, exchanges_open, processes_traced, spans_held;
+	uint64_t spans_waiting; /* for the name of their pod */
 	uint64_t ring_used_bytes, ring_bytes;
-	uint64_t resource_overflows;
+	uint64_t resources, resource_overflows;
 	uint64_t map_bytes; /* locked in BPF maps */
+
+	struct snapshot_kube kube;
 
 	unsigned exporter_count;
 	struct export_stats exporters[SNAPSHOT_EXPORTERS];
 };
 
-/* Where snapshots come from. take fills all of *ret, from any thread. */
+/* Where snapshots come from, for any thread. take fills all of *ret. */
 struct snapshot_source {
 	void (*take)(void *ctx, struct snapshot *ret);
 	void *ctx;
+	/* What is traced, as a table, to be freed; NULL: no answer. filter: see roster_print. */
+	char *(*roster)(void *ctx, const char *filter);
 };
 
 static inline const char *hooks_name(enum hooks hooks)

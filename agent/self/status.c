@@ -115,6 +115,13 @@ static uint64_t records_of(const struct snapshot *s)
 static void add_all(struct fields *f, const struct snapshot *now, const struct snapshot *last)
 {
 	add_int(f, "processes", now->processes_traced);
+	if (now->kube.on) {
+		add_int(f, "pods", now->kube.pods);
+		add_str(f, "kubernetes",
+			now->kube.problem[0]     ? "failing"
+			: !now->kube.pods_synced ? "not known yet"
+						 : "ok");
+	}
 	add_int(f, "connections", now->connections);
 	add_int(f, "records", records_of(now) - records_of(last));
 	add_int(f, "requests", now->counters[COUNT_REQUESTS] - last->counters[COUNT_REQUESTS]);
@@ -189,6 +196,8 @@ void status_report(struct status *status, const struct snapshot *now)
 		health[strcspn(health, "\n")] = '\0';
 		log_warn("stalled", LOG_STR("why", health));
 	}
+	if (now->kube.problem[0])
+		log_warn("Kubernetes API", LOG_STR("problem", now->kube.problem));
 	warn_of_exporters(status, now);
 	status->last = *now;
 }
