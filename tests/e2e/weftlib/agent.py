@@ -35,13 +35,13 @@ class Weft:
         self.seen = []
         self.offset = 0
 
-    def start(self, timeout=20):
+    def start(self, timeout=20, until="/readyz"):
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.child = subprocess.Popen(self.argv, env=self.env, stdout=out, stderr=err,
                                           stdin=subprocess.DEVNULL, start_new_session=True,
                                           preexec_fn=self.cgroup.enter if self.cgroup else None)
         end = time.monotonic() + patience(timeout)
-        while self.get("/readyz")[0] != 200:
+        while self.get(until)[0] != 200:
             if self.child.poll() is not None:
                 raise RuntimeError(f"weft ended with {self.child.returncode}:\n{self.log()[-3000:]}")
             if time.monotonic() > end:

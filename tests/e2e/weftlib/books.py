@@ -44,7 +44,8 @@ def check(m, lossless=True):
           m["weft_spans_released_total"] + m["weft_spans_held"] + m["weft_spans_dropped_total"], m)
     for name in m.exporters():
         equal(f"spans offered to {name}", m.exporter(name, "offered_total"),
-              m["weft_spans_released_total"] - m["weft_spans_sampled_out_total"], m)
+              m["weft_spans_released_total"] - m["weft_spans_sampled_out_total"]
+              - m["weft_spans_left_out_total"] - m["weft_spans_waiting"], m)
         equal(f"spans of {name}", m.exporter(name, "offered_total"),
               sum(m.exporter(name, c) for c in ("dropped_total", "sent_total", "rejected_total",
                                                 "failed_total", "queued")), m)

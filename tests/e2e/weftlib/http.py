@@ -21,6 +21,8 @@ class Raw:
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(patience(timeout))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source:
+            self.sock.bind((source, 0))
         self.sock.connect((host, port))
         self.buf = b""
 
