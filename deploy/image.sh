@@ -78,9 +78,16 @@ if [ -n "$fresh" ]; then
 	store rmi --all --force >/dev/null 2>&1 || :
 fi
 
+made=$(cat deploy/packages.txt deploy/setup.sh deploy/image/base.sh | sha256sum | cut -c1-12)
 digest=
 if [ -z "$base" ]; then
-	base=localhost/weft-base:bookworm-$arch
+	base=localhost/weft-base:bookworm-$arch-$made
+	store images --noheading --format '{{.Name}}:{{.Tag}}' | while read -r old; do
+		case $old in
+		"$base") ;;
+		"localhost/weft-base:bookworm-$arch-"*) store rmi --force "$old" >/dev/null ;;
+		esac
+	done
 	if ! store inspect --type image "$base" >/dev/null 2>&1; then
 		echo "image.sh: making $base of Debian's packages" >&2
 		deploy/image/base.sh "$arch" "$work/base.tar"
@@ -107,11 +114,14 @@ if [ -z "$source" ]; then
 fi
 tag=${tag:-localhost/weft:$version}
 
-store bud --quiet --layers --isolation chroot --arch "$arch" --file deploy/Dockerfile --tag "$tag" \
+# No cache of layers: buildah 1.28 takes a stage for the same whatever the values of its arguments.
+store bud --quiet --layers=false --timestamp "$epoch" --isolation chroot --arch "$arch" --file deploy/Dockerfile --tag "$tag" \
 	--build-arg BASE="$base" --build-arg BASE_DIGEST="$digest" --build-arg VERSION="$version" \
 	--build-arg REVISION="$revision" --build-arg SOURCE="$source" --build-arg SOURCE_DATE_EPOCH="$epoch" \
 	--build-arg CREATED="$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)" . >"$work/log" 2>&1 ||
 	{ tail -n 40 "$work/log" >&2; die "the build failed"; }
+
+store rmi --prune --force >/dev/null 2>&1 || :
 
 store push --quiet --format oci "$tag" "oci:$work/oci:image" >/dev/null 2>"$work/log" ||
 	{ cat "$work/log" >&2; die "cannot write the image"; }
@@ -127,8 +137,12 @@ for output in "${outputs[@]}"; do
 		container=
 		;;
 	*)
+		case $output in
+		docker-archive:*) format=docker ;;
+		*) format=oci ;;
+		esac
 		case $output in *-archive:*) rm -f "${output#*:}" ;; esac # neither kind of archive is added to
-		store push --quiet --format oci "$tag" "$output" >/dev/null
+		store push --quiet --format "$format" "$tag" "$output" >/dev/null
 		;;
 	esac
 done
