@@ -231,3 +231,17 @@ def test_the_example_sets_what_there_is():
         name, value = re.fullmatch(r"param (\w+) = ('[^']*'|-?\d+|true|false)", line).groups()
         kind = "string" if value[0] == "'" else "bool" if value in ("true", "false") else "int"
         assert MAIN.params[name].kind == kind, line
+
+
+def test_the_guide_names_what_there_is():
+    guide = tree.text("deploy/azure/README.md")
+    for name in re.findall(r"outputs\.(\w+)\.value|\boutput (\w+)\)", guide):
+        assert "".join(name) in MAIN.outputs, name
+    table = guide.partition("| output | is |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", table)) - MAIN.outputs.keys() == set()
+    for name in re.findall(r"(?<=[ \t])(\w+)=(?:\$REGISTRY|OWNER/NAME)", guide):
+        assert name in MAIN.params, name
+    for path in re.findall(r"(?:deploy|tests|\.github)/[\w./-]+\w", guide):
+        assert (tree.ROOT / path).exists(), path
+    for variable in re.findall(r"gh variable set (\w+)", guide):
+        assert f"vars.{variable} " in tree.text(".github/workflows/image.yml"), variable
