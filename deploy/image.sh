@@ -78,7 +78,7 @@ if [ -n "$fresh" ]; then
 	store rmi --all --force >/dev/null 2>&1 || :
 fi
 
-made=$(cat deploy/packages.txt deploy/setup.sh deploy/image/base.sh | sha256sum | cut -c1-12)
+made=$({ grep -E '^(build|runtime) ' deploy/packages.txt; cat deploy/image/base.sh; } | sha256sum | cut -c1-12)
 digest=
 if [ -z "$base" ]; then
 	base=localhost/weft-base:bookworm-$arch-$made

@@ -235,7 +235,7 @@ def test_the_example_sets_what_there_is():
 
 def test_the_guide_names_what_there_is():
     guide = tree.text("deploy/azure/README.md")
-    for name in re.findall(r"outputs\.(\w+)\.value|\boutput (\w+)\)", guide):
+    for name in re.findall(r"outputs\.(\w+)\.value|\(output (\w+)\)", guide):
         assert "".join(name) in MAIN.outputs, name
     table = guide.partition("| output | is |")[2].partition("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", table)) - MAIN.outputs.keys() == set()
