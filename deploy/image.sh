@@ -16,7 +16,8 @@ value a line: image, id, digest, compressed and unpacked (bytes).
   --output TO    where it goes as well; may be given several times:
                  oci-archive:FILE, docker-archive:FILE, oci:DIR, docker://NAME, or rootfs:DIR for its plain files
   --tag NAME     its name (default localhost/weft:VERSION)
-  --arch ARCH    amd64 or arm64 (default: this machine's; another one needs qemu-user-static)
+  --arch ARCH    amd64 or arm64 (default: this machine's; the other one needs binfmt_misc, with the packages
+                 qemu-user-static and arch-test, and a quarter of an hour)
   --base IMAGE   what it is built on, best by digest (default: a Debian 12 that is made here, once, of packages)
   --source URL   where its source can be seen (default: this clone's remote, if that is https)
   --fresh        forgets what earlier builds left: the Debian, its packages, their updates

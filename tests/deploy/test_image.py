@@ -10,6 +10,7 @@ import stat
 import subprocess
 import tarfile
 
+import pytest
 import tree
 from conftest import SOURCE
 
@@ -46,6 +47,18 @@ def records(rootfs):
         if path.suffix != ".md5sums":
             found[path.name] = dict(re.findall(r"^([\w-]+): (.*)", path.read_text(), re.M))
     return found
+
+
+@pytest.mark.parametrize("args, said", [
+    (["--output", "nowhere"], "cannot write to nowhere"),
+    (["--output", "oci-archive:"], "cannot write to oci-archive:"),
+    (["--output"], "--output wants a value"),
+    (["--arch", "mips"], "no such architecture: mips"),
+    (["--colour"], "Usage: "),
+])
+def test_what_cannot_be_done_is_refused_at_once(args, said):
+    done = subprocess.run([tree.ROOT / "deploy/image.sh", *args], capture_output=True, text=True, timeout=20)
+    assert done.returncode in (1, 2) and said in done.stderr and not done.stdout
 
 
 def test_it_is_small(image):
