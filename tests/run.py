@@ -351,6 +351,15 @@ def check_suite(args):
     return pytest_suite(args, "check", "/usr/bin/python3", ["tests/check"])
 
 
+def deploy_suite(args):
+    """What deploy/ holds. The image is really built, which needs root and the packages of the kind "image"."""
+    python, why = venv()
+    results = pytest_suite(args, "deploy", str(python), ["tests/deploy"], timeout=1200)
+    if why:
+        results.append(Result("deploy requirements", "failed" if IN_CI else "skipped", why))
+    return results
+
+
 # Live tests
 
 def venv():
@@ -486,6 +495,7 @@ def main():
             if args.lint or IN_CI:
                 timed("lint", lint_suite, args)
         timed("check", check_suite, args)
+        timed("deploy", deploy_suite, args)
     if (args.live or both) and built:
         timed("live", live_suite, args, "live", {})
         timed("live sanitized", live_sanitized_suite, args)
