@@ -129,22 +129,21 @@ static struct proc proc_in_pod(void)
 		.cgroup = "/kubepods/burstable/pod" UID "/" ID};
 }
 
-static struct process_attrs attrs_of(const char *environ, size_t len)
+static void attrs_of(const char *environ, size_t len, struct process_attrs *ret_attrs)
 {
 	struct process_info info = {
 		.exe = SLICE("/usr/bin/python3"), .environ = slice_of(environ, len)};
 	struct process_host host = {.host_name = SLICE("n1")};
-	struct process_attrs attrs;
 
-	process_attrs_make(&info, &host, &attrs);
-	return attrs;
+	process_attrs_make(&info, &host, ret_attrs);
 }
 
 static uint32_t describe(struct proc *proc)
 {
-	struct process_attrs attrs = attrs_of("", 0);
+	struct process_attrs attrs;
 	struct proc_place at;
 
+	attrs_of("", 0, &attrs);
 	places_find(places, proc, &at);
 	return proc->resource = places_describe(places, proc, &attrs);
 }
@@ -389,9 +388,10 @@ Test(places, names_of_the_service)
 	static const char ENVIRON[] = "OTEL_SERVICE_NAME=from-env\0OTEL_RESOURCE_ATTRIBUTES="
 				      "service.version=9,service.instance.id=i-1,team=pay";
 	struct kube_pod pod = pod_named("bank", "api-7d4b-x");
-	struct process_attrs attrs = attrs_of(ENVIRON, sizeof(ENVIRON));
+	struct process_attrs attrs;
 	uint32_t id;
 
+	attrs_of(ENVIRON, sizeof(ENVIRON), &attrs);
 	kube_attrs_add(&attrs, &where, &pod, 0, ID);
 	id = resource_intern(resources, attrs.attrs, attrs.n);
 	cr_expect_str_eq(value(id, "service.name"), "from-env");
@@ -402,7 +402,7 @@ Test(places, names_of_the_service)
 	note(&pod, "resource.opentelemetry.io/service.name", "from-note");
 	note(&pod, "resource.opentelemetry.io/deployment.environment.name", "prod");
 	note(&pod, "resource.opentelemetry.io/", "nothing");
-	attrs = attrs_of(ENVIRON, sizeof(ENVIRON));
+	attrs_of(ENVIRON, sizeof(ENVIRON), &attrs);
 	kube_attrs_add(&attrs, &where, &pod, -1, "");
 	id = resource_intern(resources, attrs.attrs, attrs.n);
 	cr_expect_str_eq(value(id, "service.name"), "from-note");
@@ -411,7 +411,7 @@ Test(places, names_of_the_service)
 	cr_expect_str_eq(value(id, "container.id"), "");
 	pod = pod_named("bank", "lonely");
 	pod.owners[0].kind = pod.owners[1].kind = pod.owners[0].name = pod.owners[1].name = 0;
-	attrs = attrs_of("", 0);
+	attrs_of("", 0, &attrs);
 	kube_attrs_add(&attrs, &where, &pod, 0, ID);
 	id = resource_intern(resources, attrs.attrs, attrs.n);
 	cr_expect_str_eq(value(id, "service.name"), "lonely");
@@ -433,9 +433,10 @@ Test(places, versions)
 
 	for (size_t i = 0; i < ARRAY_SIZE(CASES); i++) {
 		struct kube_pod pod = pod_named("bank", "api");
-		struct process_attrs attrs = attrs_of("", 0);
+		struct process_attrs attrs;
 		uint32_t id;
 
+		attrs_of("", 0, &attrs);
 		pod.containers[0].image = keep(&pod, CASES[i].image);
 		kube_attrs_add(&attrs, &where, &pod, 0, ID);
 		id = resource_intern(resources, attrs.attrs, attrs.n);
