@@ -360,6 +360,15 @@ def deploy_suite(args):
     return results
 
 
+def chart_suite(args):
+    """helm/weft. Its tools come from npm, and Kubernetes' schemas with the tests' requirements."""
+    python, why = venv()
+    results = pytest_suite(args, "chart", str(python), ["tests/chart"], timeout=300)
+    if why:
+        results.append(Result("chart requirements", "failed" if IN_CI else "skipped", why))
+    return results
+
+
 # Live tests
 
 def venv():
@@ -496,6 +505,7 @@ def main():
                 timed("lint", lint_suite, args)
         timed("check", check_suite, args)
         timed("deploy", deploy_suite, args)
+        timed("chart", chart_suite, args)
     if (args.live or both) and built:
         timed("live", live_suite, args, "live", {})
         timed("live sanitized", live_sanitized_suite, args)
