@@ -90,8 +90,10 @@ static void on_described(void *ctx, struct proc *proc)
 
 	proc->instrumented = process_describe(
 		proc->pid, slice_str(proc->comm), slice_str(proc->exe), &a->host, &attrs);
-	proc->resource = a->cluster ? cluster_describe(a->cluster, proc, &attrs)
-				    : resource_intern(a->resources, attrs.attrs, attrs.n);
+	if (a->cluster)
+		cluster_describe(a->cluster, proc, &attrs);
+	else
+		proc->resource = resource_intern(a->resources, attrs.attrs, attrs.n);
 	log_debug("process is traced", LOG_INT("pid", proc->pid), LOG_STR("comm", proc->comm),
 		LOG_STR("exe", proc->exe), LOG_STR("cgroup", proc->cgroup));
 }

@@ -44,12 +44,28 @@ struct cluster {
 	uint64_t said_ns;
 };
 
+/* Processes of this pod get its name. */
+struct naming {
+	struct cluster *cluster;
+	uint64_t pod;
+};
+
+static void name_one(void *ctx, struct proc *proc)
+{
+	const struct naming *naming = ctx;
+
+	if (proc->pod == naming->pod)
+		places_name(naming->cluster->places, proc);
+}
+
 static void on_pod(void *ctx, uint64_t key, bool words)
 {
 	struct cluster *c = ctx;
+	struct naming naming = {c, key};
 
 	c->rescan |= words;
 	places_known(c->places, key);
+	procs_each(c->procs, name_one, &naming);
 	if (procs_replaced(c->procs, key))
 		c->ops->reselected(c->ctx);
 }
@@ -64,25 +80,6 @@ static void on_lost(void *ctx, uint64_t pod)
 	on_pod(ctx, pod, false);
 }
 
-struct renaming {
-	uint32_t was, is;
-};
-
-static void rename_one(void *ctx, struct proc *proc)
-{
-	const struct renaming *renaming = ctx;
-
-	if (proc->resource == renaming->was)
-		proc->resource = renaming->is;
-}
-
-static void on_settled(void *ctx, uint32_t was, uint32_t is)
-{
-	struct renaming renaming = {was, is};
-
-	procs_each(((struct cluster *)ctx)->procs, rename_one, &renaming);
-}
-
 static void on_release(void *ctx, struct span *span)
 {
 	struct cluster *c = ctx;
@@ -93,7 +90,6 @@ static void on_release(void *ctx, struct span *span)
 static const struct places_ops PLACES_OPS = {
 	.wanted = on_wanted,
 	.lost = on_lost,
-	.settled = on_settled,
 	.release = on_release,
 };
 
@@ -218,9 +214,9 @@ void cluster_place(struct cluster *c, struct proc *proc, struct proc_place *ret_
 	places_find(c->places, proc, ret_place);
 }
 
-uint32_t cluster_describe(struct cluster *c, const struct proc *proc, struct process_attrs *attrs)
+void cluster_describe(struct cluster *c, struct proc *proc, struct process_attrs *attrs)
 {
-	return places_describe(c->places, proc, attrs);
+	places_describe(c->places, proc, attrs);
 }
 
 /* Whether the log is to have this line: once of each container, and not too many in a minute. */

@@ -37,8 +37,8 @@ void cluster_follow(struct cluster *cluster, struct procs *procs);
 /* For struct procs_ops. */
 void cluster_place(struct cluster *cluster, struct proc *proc, struct proc_place *ret_place);
 void cluster_decided(struct cluster *cluster, const struct proc *proc);
-uint32_t cluster_describe(
-	struct cluster *cluster, const struct proc *proc, struct process_attrs *attrs);
+/* Sets the resource of a process that was just described. */
+void cluster_describe(struct cluster *cluster, struct proc *proc, struct process_attrs *attrs);
 
 /* Whether a request is a probe of the kubelet's that nobody wants to see. */
 bool cluster_is_probe(const struct cluster *cluster, const struct exchange *ex);

@@ -272,6 +272,8 @@ static void inherit(struct proc *proc, const struct proc *parent)
 	proc->resource = parent->resource;
 	proc->described = parent->described;
 	proc->instrumented = parent->instrumented;
+	proc->has_instance = parent->has_instance;
+	proc->named = parent->named;
 }
 
 /* Whether what is known was known before the process of this record began: a fork, or an exec of a

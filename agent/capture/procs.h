@@ -19,7 +19,9 @@ struct proc {
 	bool local_client; /* connected to this host */
 	bool described; /* resource is set */
 	bool passed_over; /* there was a time since born_ns when it was not traced */
-	bool instrumented; /* exports its own telemetry; set by `described` */
+	bool instrumented; /* exports its own telemetry; set by `described`, as are the next two */
+	bool has_instance; /* its environment gives service.instance.id */
+	bool named; /* resource has all that is known of its pod, or it is in none */
 	enum choice choice; /* why it is traced, or not */
 	uint64_t seen_ns; /* when this was first known (CLOCK_MONOTONIC) */
 	uint64_t born_ns; /* its latest fork or exec, 0 if not seen */

@@ -194,6 +194,8 @@ int kube_request_start(struct kube_request *r, const struct kubernetes_options *
 	curl_easy_setopt(r->easy, CURLOPT_TIMEOUT, (long)seconds);
 	curl_easy_setopt(r->easy, CURLOPT_CONNECTTIMEOUT, 10L);
 	curl_easy_setopt(r->easy, CURLOPT_NOSIGNAL, 1L);
+	/* a name server that does not answer must not hold up the end */
+	curl_easy_setopt(r->easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(r->easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(r->easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_SECONDS);
 	curl_easy_setopt(r->easy, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_SECONDS / 2);

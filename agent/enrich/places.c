@@ -23,7 +23,6 @@ struct pending {
 	uint32_t resource; /* what the process was described as */
 	uint32_t settled; /* what it is */
 	uint64_t since_ns; /* of the state */
-	bool has_instance;
 	struct proc proc; /* as it was then: the first with this resource */
 };
 
@@ -217,53 +216,72 @@ static struct pending *take(struct places *p)
 	return NULL;
 }
 
-uint32_t places_describe(struct places *p, const struct proc *proc, struct process_attrs *attrs)
+void places_describe(struct places *p, struct proc *proc, struct process_attrs *attrs)
 {
 	struct container container;
 	struct pending *pending;
 	const struct kube_pod *pod;
-	uint32_t resource;
 	bool in;
 	int index;
 
 	pod = pod_of(p, proc, &container, &index, &in);
-	if (pod && !is_early(proc, index))
+	proc->has_instance = attrs->has_instance;
+	proc->named = !in || (pod && !is_early(proc, index));
+	if (in && proc->named)
 		kube_attrs_add(attrs, p->env.where, pod, index, container.id);
 	else if (in)
 		process_attr_set(attrs, SLICE("container.id"), slice_str(container.id));
-	resource = intern(p, attrs);
-	if (!in || (pod && !is_early(proc, index)) || (!pod && is_late(p, proc)) ||
-		table_find(&p->by_resource, resource) != TABLE_NONE)
-		return resource;
+	proc->resource = intern(p, attrs);
+	if (proc->named || (!pod && is_late(p, proc)) ||
+		table_find(&p->by_resource, proc->resource) != TABLE_NONE)
+		return;
 	pending = take(p);
-	if (!pending || table_put(&p->by_resource, resource, (uint32_t)(pending - p->v)))
-		return resource;
-	pending->resource = pending->settled = resource;
-	pending->has_instance = attrs->has_instance;
+	if (!pending || table_put(&p->by_resource, proc->resource, (uint32_t)(pending - p->v)))
+		return;
+	pending->resource = pending->settled = proc->resource;
 	pending->proc = *proc;
 	set_state(p, pending, STATE_WAITS, clock_monotonic());
-	return resource;
+}
+
+/* A resource with all that is known of the process' pod; the same if it is not known. */
+static uint32_t with_pod(struct places *p, const struct proc *proc, uint32_t resource)
+{
+	const struct resource *was = resource_get(p->env.resources, resource);
+	struct process_attrs attrs = {.has_instance = proc->has_instance};
+	struct container container;
+	const struct kube_pod *pod;
+	bool in;
+	int index;
+
+	pod = pod_of(p, proc, &container, &index, &in);
+	if (!pod)
+		return resource;
+	for (unsigned i = 0; i < was->n; i++)
+		process_attr_set(&attrs, was->attrs[i].key, was->attrs[i].str);
+	kube_attrs_add(&attrs, p->env.where, pod, index, container.id);
+	return intern(p, &attrs);
+}
+
+void places_name(struct places *p, struct proc *proc)
+{
+	struct container container;
+	const struct kube_pod *pod;
+	bool in;
+	int index;
+
+	if (proc->named || !proc->described)
+		return;
+	pod = pod_of(p, proc, &container, &index, &in);
+	if (!pod || is_early(proc, index))
+		return;
+	proc->resource = with_pod(p, proc, proc->resource);
+	proc->named = true;
 }
 
 /* What is known by now must do, or is all that there is to know. */
 static void settle(struct places *p, struct pending *pending)
 {
-	const struct resource *was = resource_get(p->env.resources, pending->resource);
-	struct process_attrs attrs = {.has_instance = pending->has_instance};
-	struct container container;
-	const struct kube_pod *pod;
-	bool in;
-	int index;
-
-	pod = pod_of(p, &pending->proc, &container, &index, &in);
-	if (pod) {
-		for (unsigned i = 0; i < was->n; i++)
-			process_attr_set(&attrs, was->attrs[i].key, was->attrs[i].str);
-		kube_attrs_add(&attrs, p->env.where, pod, index, container.id);
-		pending->settled = intern(p, &attrs);
-		/* also if it is not wanted now: it may be later */
-		p->ops->settled(p->ctx, pending->resource, pending->settled);
-	}
+	pending->settled = with_pod(p, &pending->proc, pending->resource);
 	set_state(p, pending,
 		p->ops->wanted(p->ctx, &pending->proc) ? STATE_SETTLED : STATE_UNWANTED,
 		clock_monotonic());

@@ -20,8 +20,6 @@ struct places_ops {
 	bool (*wanted)(void *ctx, struct proc *proc);
 	/* It is too late: the pod of these processes did not become known. */
 	void (*lost)(void *ctx, uint64_t pod);
-	/* Processes that were described as the one are the other now. */
-	void (*settled)(void *ctx, uint32_t was, uint32_t is);
 	/* A span that waited. Its slices die with the call. */
 	void (*release)(void *ctx, struct span *span);
 };
@@ -44,13 +42,14 @@ void places_free(struct places *places);
 /* Where a process is; sets proc->pod. The answer's texts live until the pods change. */
 void places_find(const struct places *places, struct proc *proc, struct proc_place *ret_place);
 
-/* The resource of a process that was just described by attrs, to which those of its pod are added
- * if it is known. */
-uint32_t places_describe(
-	struct places *places, const struct proc *proc, struct process_attrs *attrs);
+/* Sets the resource of a process that was just described by attrs, to which those of its pod are
+ * added if it is known. */
+void places_describe(struct places *places, struct proc *proc, struct process_attrs *attrs);
 
-/* The pod of these processes became known. */
+/* The pod of these processes became known: for those that are gone. */
 void places_known(struct places *places, uint64_t pod);
+/* The same for one that lives: its resource becomes that of its pod, however long that took. */
+void places_name(struct places *places, struct proc *proc);
 
 /* Whether the span can go now; its resource is the right one then. Else it waits here, or is left
  * out. */

@@ -178,6 +178,26 @@ def test_spans_wait_for_an_api_server_that_is_down(cluster):
     cluster.end(1, expect_log="Kubernetes API")
 
 
+def test_an_api_server_that_is_down_for_long(cluster):
+    """Longer than spans wait: they go out without a name, and the same process has one when it is back."""
+    cluster.api.start().stop()
+    pod = cluster.pod("app-1")
+    port = cluster.serve(pod)
+    agent = cluster.weft("--kubernetes-wait", "1s", start=False)
+    agent.start(until="/metrics")
+    assert get(port, "/1")[0] == 200
+    [first] = cluster.spans(1)
+    assert "k8s.pod.name" not in first["resource"] and first["resource"]["container.id"] == pod.id
+    pause(4)  # the time for which spans of the former name are expected
+    cluster.api.start()
+    until(lambda: agent.metrics()["weft_kubernetes_pods_synced"] == 1, lambda: agent.log()[-2000:], timeout=20)
+    assert get(port, "/2")[0] == 200
+    second = cluster.spans(2)[1]
+    assert second["resource"]["k8s.pod.name"] == "app-1"
+    assert second["resource"]["process.executable.name"] == first["resource"]["process.executable.name"]
+    cluster.end(2, expect_log="Kubernetes API")
+
+
 @pytest.mark.parametrize("rule", [None, "namespace=shop"])
 def test_a_pod_that_stays_unknown(cluster, rule):
     """The wait has an end. Then its spans go out with what is known of the process, but not where there are

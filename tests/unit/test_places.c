@@ -23,7 +23,6 @@ static bool wanted;
 static unsigned lost;
 static char released[8][64]; /* service.name of each span that waited */
 static unsigned released_count;
-static uint32_t settled_from, settled_to;
 
 static void on_pod(void *ctx, uint64_t key, bool words)
 {
@@ -46,13 +45,6 @@ static void on_lost(void *ctx, uint64_t pod)
 	lost++;
 }
 
-static void on_settled(void *ctx, uint32_t was, uint32_t is)
-{
-	(void)ctx;
-	settled_from = was;
-	settled_to = is;
-}
-
 static void on_release(void *ctx, struct span *span)
 {
 	struct slice name = resource_service(resource_get(resources, span->resource));
@@ -62,7 +54,7 @@ static void on_release(void *ctx, struct span *span)
 		name.ptr, (int)span->name.len, span->name.ptr);
 }
 
-static const struct places_ops OPS = {on_wanted, on_lost, on_settled, on_release};
+static const struct places_ops OPS = {on_wanted, on_lost, on_release};
 
 static void start(void)
 {
@@ -145,7 +137,9 @@ static uint32_t describe(struct proc *proc)
 
 	attrs_of("", 0, &attrs);
 	places_find(places, proc, &at);
-	return proc->resource = places_describe(places, proc, &attrs);
+	places_describe(places, proc, &attrs);
+	proc->described = true;
+	return proc->resource;
 }
 
 static struct span span_of(uint32_t resource, const char *name)
@@ -229,13 +223,14 @@ Test(places, a_pod_that_becomes_known)
 	cr_expect_str_eq(released[0], "api/one", "in their order");
 	cr_expect_str_eq(released[1], "api/two");
 	cr_expect_eq(places_waiting(places), 0);
-	cr_expect_eq(settled_from, id);
-	cr_expect_str_eq(value(settled_to, "k8s.pod.name"), "api-7d4b-x");
-	cr_expect_str_eq(value(settled_to, "process.executable.name"), "python3");
-	cr_expect_str_eq(value(settled_to, "service.instance.id"), "bank.api-7d4b-x.app");
+	places_name(places, &proc);
+	cr_expect_neq(proc.resource, id);
+	cr_expect_str_eq(value(proc.resource, "k8s.pod.name"), "api-7d4b-x");
+	cr_expect_str_eq(value(proc.resource, "process.executable.name"), "python3");
+	cr_expect_str_eq(value(proc.resource, "service.instance.id"), "bank.api-7d4b-x.app");
 	third = span_of(id, "three");
 	cr_expect(places_settle(places, &third), "one that comes late");
-	cr_expect_eq(third.resource, settled_to);
+	cr_expect_eq(third.resource, proc.resource);
 	cr_expect_eq(count_get(&counters, COUNT_SPANS_UNPLACED), 0);
 }
 
@@ -273,6 +268,15 @@ Test(places, a_pod_that_does_not_become_known)
 	proc.seen_ns -= 11 * NS_PER_SEC;
 	places_find(places, &proc, &at);
 	cr_expect_eq(at.place, PLACE_LOST);
+	/* the API server was out of reach for long: who still lives gets a name all the same */
+	places_tick(places, clock_monotonic() + 500 * NS_PER_SEC, false);
+	places_tick(places, clock_monotonic() + 1000 * NS_PER_SEC, false);
+	know();
+	places_name(places, &proc);
+	cr_expect_str_eq(value(proc.resource, "k8s.pod.name"), "api-7d4b-x");
+	span = span_of(proc.resource, "two");
+	cr_expect(places_settle(places, &span));
+	cr_expect_eq(span.resource, proc.resource);
 }
 
 /* The room is of one size. */
@@ -313,7 +317,8 @@ Test(places, a_container_that_the_pods_status_does_not_name_yet)
 	know();
 	places_tick(places, clock_monotonic(), false);
 	cr_assert_eq(released_count, 1);
-	cr_expect_str_eq(value(settled_to, "k8s.container.name"), "app");
+	places_name(places, &proc);
+	cr_expect_str_eq(value(proc.resource, "k8s.container.name"), "app");
 }
 
 Test(places, not_in_a_pod)
