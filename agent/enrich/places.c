@@ -169,6 +169,7 @@ void places_find(const struct places *p, struct proc *proc, struct proc_place *r
 {
 	struct container container;
 	const struct kube_pod *pod;
+	const char *uid;
 	bool in;
 	int index;
 
@@ -178,7 +179,8 @@ void places_find(const struct places *p, struct proc *proc, struct proc_place *r
 		proc->pod = 0;
 		return;
 	}
-	proc->pod = kube_pod_key(slice_str(container.pod_uid[0] ? container.pod_uid : pod->uid));
+	uid = container.pod_uid[0] || !pod ? container.pod_uid : pod->uid;
+	proc->pod = kube_pod_key(slice_str(uid));
 	if (!pod || is_early(proc, index)) {
 		ret_place->place = pod || !is_late(p, proc) ? PLACE_WAITS : PLACE_LOST;
 		return;
