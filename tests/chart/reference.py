@@ -12,6 +12,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm/weft"
 BEGIN, END = "<!-- values:begin -->\n", "<!-- values:end -->\n"
 TEXT, LIST, MAP = {"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "object"}
+# Kubernetes refuses other labels, and `--set …=true` makes a boolean.
+TEXTS = {"type": "object", "additionalProperties": TEXT}
 # What the values themselves do not show.
 TYPES = {
     "image.digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
@@ -20,7 +22,7 @@ TYPES = {
     "image.pullSecrets": LIST,
     "extraCapabilities": {"type": "array", "items": {"type": "string", "pattern": "^[A-Z_]+$", "not": {"enum": ["ALL"]}}},
     "seccompProfile": {"enum": ["RuntimeDefault", "Unconfined"]},
-    "maxUnavailable": {"type": ["string", "integer"], "pattern": "^[0-9]+%$", "minimum": 1},
+    "maxUnavailable": {"type": ["string", "integer"], "pattern": "^([1-9][0-9]?|100)%$", "minimum": 1},
     "terminationGracePeriodSeconds": {"type": "integer", "minimum": 1},
     "networkPolicy.egressPorts": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}},
     "resources": {"type": "object", "additionalProperties": False,
@@ -28,7 +30,8 @@ TYPES = {
     "env": {"type": "array", "items": {"type": "object", "required": ["name"], "properties": {"name": TEXT}}},
     **{key: {"type": "array", "items": MAP} for key in ("tolerations", "volumes", "volumeMounts", "extraObjects")},
 }
-FREE = ("annotations", "Annotations", "labels", "Labels", "nodeSelector", "affinity", "resources")
+NAMED = ("annotations", "Annotations", "labels", "Labels", "nodeSelector")
+FREE = (*NAMED, "affinity", "resources")
 
 
 def options():
@@ -71,6 +74,8 @@ def schema_of(value, path=""):
     if path == "config":
         return options()
     if isinstance(value, dict):
+        if path.split(".")[-1].endswith(NAMED):
+            return TEXTS
         if path.split(".")[-1].endswith(FREE):
             return MAP
         return {"type": "object", "additionalProperties": False,

@@ -201,6 +201,12 @@ REFUSED = [
     ({"keyVault": {"enabled": True}}, "keyVault.clientId: which workload identity"),
     ({"podMonitor": {"enable": True}}, "enable"),
     ({"maxUnavailable": "ten"}, "maxUnavailable"),
+    ({"maxUnavailable": "0%"}, "maxUnavailable"),
+    ({"podLabels": {"azure.workload.identity/use": True}}, "want string"),
+    ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels: app.kubernetes.io/name is how"),
+    ({"podMonitor": {"labels": {"release": 1}}}, "want string"),
+    ({"config": {"listen": "127.0.0.1:9464"}}, "config.listen: the kubelet's probes come from outside"),
+    ({"config": {"otlp": {"endpoint": "https://host/v1?api-key=x"}}}, "holds a credential in its query"),
     ({"resources": {"limit": {}}}, "limit"),
 ]
 

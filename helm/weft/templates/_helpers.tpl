@@ -49,6 +49,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if not (regexMatch "^.*:[0-9]+$" $listen) -}}
 {{- fail "config.listen: needs an address and a port, such as \":9464\": the kubelet's probes ask there" -}}
 {{- end -}}
+{{- if regexMatch "^(127\\.|localhost:|\\[::1\\])" $listen -}}
+{{- fail "config.listen: the kubelet's probes come from outside of the pod and cannot reach a loopback address" -}}
+{{- end -}}
 {{- regexFind "[0-9]+$" $listen -}}
 {{- end -}}
 
@@ -73,6 +76,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- range $key := list "endpoint" "traces_endpoint" -}}
 {{- if regexMatch "://[^/@]*@" (get $otlp $key | default "" | toString) -}}
 {{- fail (printf "config.otlp.%s: holds a password, and would end in a ConfigMap. Put an Authorization header into a Secret, and name it in secrets.otlpHeaders.name" $key) -}}
+{{- end -}}
+{{- if regexMatch "(?i)[?&][^=&]*(key|token|secret|password|sig)[^=&]*=" (get $otlp $key | default "" | toString) -}}
+{{- fail (printf "config.otlp.%s: holds a credential in its query, and would end in a ConfigMap. Put it into a header, in a Secret, and name that in secrets.otlpHeaders.name" $key) -}}
 {{- end -}}
 {{- end -}}
 {{- range $variable := .Values.env -}}
