@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
-release=${WEFT_RELEASE:-weft} namespace=${WEFT_NAMESPACE:-weft} port=${WEFT_PORT:-9465}
+release=${WEFT_RELEASE:-weft} namespace=${WEFT_NAMESPACE:-weft} port=${WEFT_PORT:-9464}
 usage() {
 	cat <<END
 Usage: deploy/rollout.sh REGISTRY/NAME@sha256:DIGEST [HELM OPTION]...
@@ -13,7 +13,7 @@ Installs the chart helm/weft in the cluster that kubectl talks to, or upgrades i
 options name (--values FILE, --set KEY=VALUE). Then it runs helm test and asks weft on every node whether it is ready. If
 anything is wrong the release goes back to the revision before, or away if there was none, and this ends with 1.
 
-WEFT_NAMESPACE (weft), WEFT_RELEASE (weft) and WEFT_PORT (9465, weft's own endpoints) say where.
+WEFT_NAMESPACE (weft), WEFT_RELEASE (weft) and WEFT_PORT (9464, weft's own endpoints) say where.
 END
 }
 
@@ -46,7 +46,7 @@ pods() { # NAME IMAGE of each pod of the DaemonSet: helm test's have the same la
 }
 
 is_ready() { # POD: asked by a port of this machine, which no network policy is in the way of
-	local forward answer='' local=${WEFT_LOCAL_PORT:-19465}
+	local forward answer='' local=${WEFT_LOCAL_PORT:-19464}
 	kubectl --namespace "$namespace" port-forward "pod/$1" "$local:$port" >/dev/null 2>&1 &
 	forward=$!
 	for _ in $(seq 50); do
