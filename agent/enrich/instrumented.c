@@ -37,15 +37,15 @@ static bool contains(struct slice text, const char *part)
 	return memmem(text.ptr, text.len, part, strlen(part));
 }
 
-bool instrumented_by_environ(struct slice environ)
+bool instrumented_by_environ(struct slice env)
 {
-	struct slice exporter = process_env(environ, SLICE("OTEL_TRACES_EXPORTER"));
+	struct slice exporter = process_env(env, SLICE("OTEL_TRACES_EXPORTER"));
 
-	if (slice_eq_nocase(process_env(environ, SLICE("OTEL_SDK_DISABLED")), SLICE("true")) ||
+	if (slice_eq_nocase(process_env(env, SLICE("OTEL_SDK_DISABLED")), SLICE("true")) ||
 		slice_eq_nocase(exporter, SLICE("none")))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(SIGNS); i++) {
-		struct slice value = slice_trim(process_env(environ, SIGNS[i].name));
+		struct slice value = slice_trim(process_env(env, SIGNS[i].name));
 		bool all = value.len;
 
 		for (size_t j = 0; all && j < ARRAY_SIZE(SIGNS[i].parts) && SIGNS[i].parts[j]; j++)

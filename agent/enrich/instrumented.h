@@ -6,4 +6,4 @@
 /* By its environment (strings, each with a NUL at its end), where OpenTelemetry's SDKs and agents
  * and those of Application Insights are told what to do. Code that is set up without it is not
  * seen. */
-bool instrumented_by_environ(struct slice environ);
+bool instrumented_by_environ(struct slice env);

@@ -31,6 +31,7 @@ struct follow {
 	uint64_t due_ns; /* of next_step, while it waits */
 	unsigned failures; /* in a row */
 	struct kube_page page; /* where the list goes on; its version */
+	bool tried; /* there was an answer, or none could be had */
 	bool stale; /* the watch told that its version is gone */
 	char problem[KUBE_PROBLEM];
 	struct kube_request request;
@@ -142,6 +143,7 @@ static void set_synced(struct follow *f, bool synced)
 
 static void wait_for(struct follow *f, enum step next, uint64_t ms)
 {
+	f->tried |= f->step != STEP_WAIT;
 	f->step = STEP_WAIT;
 	f->next_step = next;
 	f->due_ns = clock_monotonic() + ms * NS_PER_MS;
@@ -201,7 +203,6 @@ static int on_line(void *ctx, struct slice text)
 static int make_path(struct follow *f, enum step step, char *ret, size_t cap)
 {
 	char base[512];
-	_free_ char *from = NULL;
 
 	snprintf(base, sizeof(base), kinds[f->kind].path, f->api->node);
 	if (step == STEP_WATCH)
@@ -377,6 +378,13 @@ static void finish(struct kube_api *api)
 	}
 }
 
+/* What the names of all pods have in common comes before the pods. */
+static bool is_held_back(const struct kube_api *api, unsigned kind)
+{
+	return kind == KUBE_PODS &&
+	       !(api->follow[KUBE_THIS_NODE].tried && api->follow[KUBE_CLUSTER].tried);
+}
+
 static int due(struct kube_api *api)
 {
 	uint64_t now = clock_monotonic(), next = now + NS_PER_SEC;
@@ -384,6 +392,8 @@ static int due(struct kube_api *api)
 	for (unsigned i = 0; i < KINDS; i++) {
 		struct follow *f = &api->follow[i];
 
+		if (is_held_back(api, i))
+			continue;
 		if (f->step == STEP_WAIT && kinds[i].path && f->due_ns <= now)
 			start(f, f->next_step);
 		if (f->step == STEP_WAIT && kinds[i].path && f->due_ns < next)

@@ -121,10 +121,10 @@ static struct proc proc_in_pod(void)
 		.cgroup = "/kubepods/burstable/pod" UID "/" ID};
 }
 
-static void attrs_of(const char *environ, size_t len, struct process_attrs *ret_attrs)
+static void attrs_of(const char *env, size_t len, struct process_attrs *ret_attrs)
 {
 	struct process_info info = {
-		.exe = SLICE("/usr/bin/python3"), .environ = slice_of(environ, len)};
+		.exe = SLICE("/usr/bin/python3"), .environ = slice_of(env, len)};
 	struct process_host host = {.host_name = SLICE("n1")};
 
 	process_attrs_make(&info, &host, ret_attrs);
@@ -323,7 +323,7 @@ Test(places, a_container_that_the_pods_status_does_not_name_yet)
 
 Test(places, not_in_a_pod)
 {
-	static const char *const CGROUPS[] = {"/system.slice/ssh.service", "/docker/" ID, "/"};
+	static const char *const CGROUPS[] = {"/system.slice/ssh.service", ("/docker/" ID), "/"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(CGROUPS); i++) {
 		struct proc proc = {.pid = 10, .seen_ns = clock_monotonic()};
@@ -457,8 +457,8 @@ Test(places, azure)
 	} CASES[] = {
 		{"azure:///subscriptions/s-1/resourceGroups/mc_rg_shop_westeurope/providers/x",
 			"MC_rg_shop_westeurope", "westeurope", "shop",
-			"/subscriptions/s-1/resourceGroups/rg/providers/"
-			"Microsoft.ContainerService/managedClusters/shop"},
+			("/subscriptions/s-1/resourceGroups/rg/providers/"
+			 "Microsoft.ContainerService/managedClusters/shop")},
 		/* could be split in two ways */
 		{"azure:///subscriptions/s-1/resourceGroups/x", "MC_my_rg_shop_westeurope",
 			"westeurope", NULL, NULL},
