@@ -6,8 +6,10 @@
 #include "agent_report.h"
 #include "capture/listeners.h"
 #include "capture/older.h"
+#include "capture/privileges.h"
 #include "capture/procs.h"
 #include "capture/rules.h"
+#include "capture/tls.h"
 #include "conn/conn.h"
 #include "core/cleanup.h"
 #include "core/clock.h"
@@ -55,9 +57,12 @@ static void on_record(void *ctx, const struct weft_record *rec, size_t size)
 	case WEFT_RECORD_DATA: {
 		const struct weft_data *data = (const struct weft_data *)rec;
 		uint32_t age = rec->flags & WEFT_SEND_BIT ? data->age_ns : UINT32_MAX;
+		/* what TLS makes of a message moves inside the call that moves the message */
+		bool cipher = data->layer == WEFT_LAYER_TLS;
 
 		conns_on_data(a->conns, data,
-			trace_moved(a->trace, rec->pid, rec->tid, rec->time_ns, age));
+			cipher ? rec->time_ns
+			       : trace_moved(a->trace, rec->pid, rec->tid, rec->time_ns, age));
 		break;
 	}
 	case WEFT_RECORD_OPEN:
@@ -100,7 +105,11 @@ static void on_described(void *ctx, struct proc *proc)
 
 static void on_ended(void *ctx, uint32_t pid)
 {
-	trace_exit(((struct agent *)ctx)->trace, pid);
+	struct agent *a = ctx;
+
+	trace_exit(a->trace, pid);
+	if (a->tls)
+		tls_ended(a->tls, pid);
 }
 
 static void on_placed(void *ctx, struct proc *proc, struct proc_place *ret_place)
@@ -110,10 +119,21 @@ static void on_placed(void *ctx, struct proc *proc, struct proc_place *ret_place
 
 static void on_decided(void *ctx, const struct proc *proc)
 {
-	cluster_decided(((struct agent *)ctx)->cluster, proc);
+	struct agent *a = ctx;
+
+	if (a->cluster)
+		cluster_decided(a->cluster, proc);
+	if (a->tls && proc->traced)
+		tls_began(a->tls, proc->pid);
+	else if (a->tls)
+		tls_ended(a->tls, proc->pid);
 }
 
-static const struct procs_ops PROCS_OPS = {.described = on_described, .ended = on_ended};
+static const struct procs_ops PROCS_OPS = {
+	.described = on_described,
+	.decided = on_decided,
+	.ended = on_ended,
+};
 static const struct procs_ops PROCS_OPS_CLUSTER = {
 	.described = on_described,
 	.placed = on_placed,
@@ -157,6 +177,32 @@ static void on_opaque(void *ctx, uint32_t pid, bool tunnel, bool on)
 		proc->hidden--;
 	if (on && a->cluster)
 		cluster_hidden(a->cluster, proc);
+}
+
+static bool on_readable(void *ctx, uint32_t pid)
+{
+	struct agent *a = ctx;
+	enum tls_state state = a->tls ? tls_state(a->tls, pid) : TLS_NO_LIBRARY;
+
+	if (a->tls && state != TLS_PROBED) /* it may just have loaded its library */
+		tls_used(a->tls, pid);
+	return state == TLS_PROBED || state == TLS_NOT_LOOKED;
+}
+
+static void on_unread(void *ctx, uint32_t pid)
+{
+	struct agent *a = ctx;
+	struct proc *proc = procs_get(a->procs, pid);
+	const char *why = a->tls ? tls_state_text(tls_state(a->tls, pid)) : "capture.tls is off";
+
+	count(&a->counters, COUNT_TLS_UNREAD);
+	if (!proc || proc->unread_said || !why)
+		return;
+	proc->unread_said = true;
+	if (a->cluster && cluster_unread(a->cluster, proc, why))
+		return;
+	log_warn("a process uses TLS that is not traced", LOG_STR("why", why), LOG_INT("pid", pid),
+		LOG_STR("comm", proc->comm), LOG_STR("exe", proc->exe));
 }
 
 static void keep_headers(
@@ -213,6 +259,8 @@ static const struct conns_ops CONNS_OPS = {
 	.gone = on_gone,
 	.unseen = on_unseen,
 	.opaque = on_opaque,
+	.readable = on_readable,
+	.unread = on_unread,
 };
 
 /* trace → export */
@@ -256,6 +304,14 @@ static int choose_hooks(struct agent *a)
 	if (err)
 		log_error("cannot trace here; see `weft doctor`", LOG_STR("why", why));
 	a->config.capture.transport = a->transport;
+	if (a->config.capture.tls && !features.v[FEATURE_PROBES].ok) {
+		const struct feature_state *probes = &features.v[FEATURE_PROBES];
+
+		log_warn("TLS is not traced: see `weft doctor`", LOG_STR("what", probes->detail),
+			LOG_STR("why",
+				probes->error ? strerror(probes->error) : "not in this kernel"));
+		a->config.capture.tls = false;
+	}
 	return err;
 }
 
@@ -297,7 +353,8 @@ static int make_stages(struct agent *a)
 }
 
 /* First of all: loading the programs takes two copies of the kernel's type information for a
- * moment, the most memory that weft ever needs, and is given back before the stages take theirs. */
+ * moment, the most memory that weft ever needs, and is given back before the stages take theirs;
+ * and no thread but one is started with the privileges that it takes. */
 static int attach(struct agent *a)
 {
 	const struct config *c = &a->config;
@@ -308,7 +365,18 @@ static int attach(struct agent *a)
 		log_error("cannot attach; see `weft doctor`",
 			LOG_STR("hooks", hooks_name(a->hooks)), LOG_STR("why", why));
 	malloc_trim(0);
-	return err;
+	if (err)
+		return err;
+	/* its thread is the only one that keeps what attaching takes */
+	err = c->capture.tls ? tls_new(a->capture, c->capture.max_processes, &a->tls) : 0;
+	if (err)
+		return no_memory("TLS libraries", err);
+	/* the kernel keeps time of its programs for an administrator only */
+	err = privileges_drop(a->capture, c->capture.budget.cpus > 0);
+	if (err)
+		log_warn("capabilities that are no longer needed are kept",
+			LOG_STR("why", strerror(-err)));
+	return 0;
 }
 
 /* The stages that stand on the attached programs. */
@@ -465,6 +533,7 @@ static void turn(struct agent *a, uint64_t *busy_ns, const sigset_t *unblocked)
 			conns_missed(a->conns, now);
 			conns_doubt(a->conns, now);
 		}
+		conns_look_sealed(a->conns, now);
 		recover(a, now);
 		reuse_resources(a, now);
 		if (budget_tick(&a->budget, now))
@@ -490,6 +559,7 @@ static void drain(struct agent *a)
 	uint64_t given_up;
 
 	log_info("stopping: exporting what was seen", LOG_INT("limit_ms", a->config.drain_ms));
+	tls_stop(a->tls);
 	capture_detach(a->capture);
 	a->attached = false;
 	while (capture_read(a->capture, true) > 0 && clock_monotonic() < deadline)
@@ -509,10 +579,12 @@ static void agent_free(struct agent *a)
 	ask_free(a->ask);
 	budget_release(&a->budget);
 	older_free(a->older);
+	tls_stop(a->tls);
 	capture_close(a->capture);
 	cluster_free(a->cluster);
 	conns_free(a->conns);
 	procs_free(a->procs);
+	tls_free(a->tls);
 	trace_free(a->trace);
 	export_free(a->export);
 	listeners_free(a->listeners);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent_report.h"
 
+#include "capture/procs.h"
+#include "capture/tls.h"
 #include "conn/conn.h"
 #include "core/cleanup.h"
 #include "core/clock.h"
@@ -45,6 +47,14 @@ void report_snapshot(void *ctx, struct snapshot *s)
 	s->resources = resource_count(a->resources);
 	s->resource_overflows = resource_overflows(a->resources);
 	s->map_bytes = capture_map_bytes(a->capture);
+	if (a->tls) {
+		struct tls_stats tls;
+
+		tls_stats(a->tls, &tls);
+		s->tls_libraries = tls.libraries;
+		s->tls_refused = tls.refused;
+		s->tls_dropped = tls.dropped;
+	}
 	if (a->cluster) {
 		cluster_snapshot(a->cluster, &s->kube);
 		s->spans_waiting = cluster_waiting(a->cluster);

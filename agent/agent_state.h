@@ -18,6 +18,7 @@ struct http;
 struct listeners;
 struct older;
 struct span_builder;
+struct tls;
 struct trace;
 
 struct agent {
@@ -25,6 +26,7 @@ struct agent {
 	struct counters counters;
 	struct listeners *listeners;
 	struct capture *capture;
+	struct tls *tls; /* NULL: it is off */
 	struct budget budget;
 	struct older *older;
 	struct procs *procs;

@@ -285,6 +285,15 @@ void cluster_hidden(struct cluster *c, const struct proc *proc)
 			"encrypted, or of a protocol that weft does not know", LOG_WARN);
 }
 
+bool cluster_unread(struct cluster *c, const struct proc *proc, const char *why)
+{
+	if (!proc->pod)
+		return false;
+	if (is_news(c, said_key(proc, UINT16_MAX - 1)))
+		say(c, proc, "pod uses TLS that is not traced", why, LOG_WARN);
+	return true;
+}
+
 bool cluster_is_probe(const struct cluster *c, const struct exchange *ex)
 {
 	static const struct slice KUBELET = {"kube-probe/", 11};

@@ -44,6 +44,9 @@ void cluster_describe(struct cluster *cluster, struct proc *proc, struct process
 bool cluster_is_probe(const struct cluster *cluster, const struct exchange *ex);
 /* Connections of this process are not understood. */
 void cluster_hidden(struct cluster *cluster, const struct proc *proc);
+
+/* It uses TLS that is not traced. False: it is in no pod that is known, and nothing was said. */
+bool cluster_unread(struct cluster *cluster, const struct proc *proc, const char *why);
 /* Names whom a call goes to. */
 void cluster_name_peer(const struct cluster *cluster, const struct exchange *ex, struct span *span);
 

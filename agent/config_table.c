@@ -41,6 +41,12 @@ static const char *const kubernetes_uses[] = {
 	NULL,
 };
 static const char *const exporters[] = {"otlp", "terminal", "json", "none", NULL};
+static const char *const rpc_conventions[] = {
+	[RPC_STABLE] = "stable",
+	[RPC_OLD] = "old",
+	[RPC_BOTH] = "both",
+	NULL,
+};
 static const char *const samplers[] = {
 	[SAMPLER_ALWAYS_ON] = "always_on",
 	[SAMPLER_ALWAYS_OFF] = "always_off",
@@ -92,6 +98,10 @@ const struct option options[] = {
 		FIELD(capture.max_processes), .min = 64, .max = 1 << 20, .def = "4096",
 		.help = "processes known at a time"},
 
+	{"capture.tls", "tls", {"WEFT_TLS"}, NULL, OPT_BOOL, FIELD(capture.tls), .def = "true",
+		.help = "read what goes through TLS libraries (OpenSSL, BoringSSL, GnuTLS) in "
+			"clear, by "
+			"probes on their functions"},
 	{"select.include", "include", {"WEFT_INCLUDE"}, "RULE", OPT_INCLUDE, .reload = true,
 		.common = true, FIELD(capture.rules), .def = "",
 		.help = "trace only what matches; without one every process that listens on TCP, "
@@ -165,6 +175,11 @@ const struct option options[] = {
 	{"http.max_exchanges", "max-exchanges", {"WEFT_MAX_EXCHANGES"}, "N", OPT_UINT,
 		FIELD(max_exchanges), .min = 64, .max = 1 << 20, .def = "4096",
 		.help = "requests waiting for their reply at a time"},
+
+	{"rpc.conventions", "rpc-conventions", {"WEFT_RPC_CONVENTIONS"}, "NAMES", OPT_CHOICE,
+		.reload = true, FIELD(span.rpc), .choices = rpc_conventions, .def = "stable",
+		.help = "names of gRPC calls' attributes: OpenTelemetry's stable ones, those "
+			"before 1.38 (old), or both"},
 
 	{"sampling.sampler", "sampler", {"OTEL_TRACES_SAMPLER"}, "NAME", OPT_CHOICE, .reload = true,
 		.common = true, FIELD(trace.sampling.sampler), .choices = samplers,

@@ -170,7 +170,7 @@ static __noinline bool conn_tell_unix(void *ctx, struct sock *sk, struct conn *c
 }
 
 /* Tells the agent of the connection, which is no Unix socket's. */
-static __always_inline bool conn_tell(void *ctx, struct sock *sk, struct conn *c)
+static __noinline bool conn_tell(void *ctx, struct sock *sk, struct conn *c)
 {
 	struct weft_open open = {};
 

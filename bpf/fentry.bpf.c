@@ -9,9 +9,11 @@
 #define WEFT_CASTS_MAYBE
 #define WEFT_KERNEL_IOVS
 #define WEFT_SLOTS 10
+#include "gotls.h"
 #include "iter.h"
 #include "life.h"
 #include "moved.h"
+#include "tls.h"
 
 enum slot {
 	SLOT_SEND4,
@@ -48,7 +50,7 @@ static __always_inline int on_call(void *ctx, struct socket *socket, const struc
 	if (!sk || !cnt || (dir == WEFT_RECV && moved_aside(flags, cnt)))
 		return 0;
 	cnt->v[WEFT_COUNT_SEEN]++;
-	c = moved_conn(ctx, sk, cnt, &kind);
+	c = moved_conn(ctx, sk, slot, cnt, &kind);
 	if (!c)
 		return 0;
 	by.how = caller_how((struct task_struct *)bpf_get_current_task_btf());

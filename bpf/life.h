@@ -7,6 +7,7 @@
 #pragma once
 #include "caller.h"
 #include "conn.h"
+#include "tls_pair.h"
 #include <bpf/bpf_tracing.h>
 
 static __always_inline bool is_local(struct sock *sk)
@@ -145,6 +146,8 @@ int BPF_PROG(sock_destroyed, struct sock *sk)
 	if (!c)
 		return 0;
 	conn_ended(ctx, sk, c, 0);
+	if (c->flags & CONN_TLS)
+		tls_forget_socket((__u64)sk);
 	conn_forget(sk);
 	return 0;
 }

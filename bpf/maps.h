@@ -46,6 +46,9 @@ struct {
 #ifndef WEFT_SLOTS
 #define WEFT_SLOTS 2 /* a send's and a receive's */
 #endif
+#define TLS_SLOT  WEFT_SLOTS /* the first of those for plaintext: see tls.h */
+#define TLS_SLOTS 2
+#define SLOTS_ALL (WEFT_SLOTS + TLS_SLOTS)
 
 /* What BPF counts: by slot, one struct a CPU, written here, summed by the agent. */
 struct weft_counts {
@@ -53,7 +56,7 @@ struct weft_counts {
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, WEFT_SLOTS);
+	__uint(max_entries, SLOTS_ALL);
 	__type(key, __u32);
 	__type(value, struct weft_counts);
 } counts SEC(".maps");
@@ -76,17 +79,61 @@ struct {
 	__type(value, struct weft_want_slot);
 } wants SEC(".maps");
 
-/* Where a record is put together, by slot. */
-struct scratch {
-	struct weft_data data;
-	struct copied copied;
+/* A call that moved n bytes of a connection. */
+struct frames_call {
+	struct source src;
+	__u64 what; /* the agent wants, see conn_wants() */
+	__u32 start; /* the number of its first byte; with WEFT_WANT_FRAMES_* */
+	__u32 n;
+	__u32 dir;
 };
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, WEFT_SLOTS);
-	__type(key, __u32);
-	__type(value, struct scratch);
-} scratches SEC(".maps");
+
+/* The same, with what its record needs. */
+struct moved_call {
+	struct frames_call bytes;
+	__u64 time_ns; /* of the record */
+	__u32 seq, other, age_ns; /* as in struct weft_data */
+	__u32 slot; /* see WEFT_SLOTS */
+	__u8 flags; /* of the record */
+	__u8 waits; /* how the process waits on the socket */
+	__u8 layer; /* enum weft_layer */
+	bool worker; /* CALLER_WORKER */
+};
+
+/* A thread's call moved bytes of a connection that is TLS. */
+struct tls_moved {
+	__u64 conn;
+	__u64 sock; /* its address */
+	__u64 sp; /* the thread's stack */
+	__u32 seq; /* the number of the first of them */
+	__u32 n;
+	__u32 key; /* sock_key() */
+	__u8 dir;
+	__u8 fresh; /* they were the connection's first */
+	__u8 waits;
+	__u8 known; /* CONN_TLS_KNOWN */
+};
+
+/* Where the frames of an HTTP/2 connection have got to, in one direction. */
+struct frames {
+	__u64 head; /* the bytes of a frame's header that came */
+	__u32 have; /* their number */
+	__u32 left; /* bytes of the frame's payload still to come */
+	__u32 copy; /* of which so many are to be copied */
+	__u32 pad;
+};
+
+/* A walk through the frames of a call. */
+struct walk {
+	__u64 base, room; /* the memory at hand: where it goes on, and how much there is */
+	__u64 iov, count; /* what comes behind it */
+	__u64 lead; /* bytes of the first of these before the call's own */
+	__u32 at, n; /* bytes of the call that are passed, and all of them */
+	__u32 out; /* bytes written so far */
+	__u32 piece; /* 1 + where the open piece's header lies; 0: none is open */
+	__u32 wrong; /* memory that could not be read */
+	struct frames f;
+};
 
 /* What is known of a connection. Written here. Lives with its socket: as socket storage where
  * programs get a trusted socket, else by the socket's address, deleted at tcp_destroy_sock. */
@@ -103,6 +150,7 @@ struct conn {
 	__u32 start_seq; /* QUIET: where that call must begin */
 	__u32 base; /* Unix: the number of either direction's first byte, the same at both ends */
 	__u32 ino; /* Unix: of the socket, whose address may be used again */
+	struct frames frames[2]; /* by direction, with CONN_FRAMES_RECV, _SEND */
 };
 enum conn_start {
 	START_IN_BETWEEN, /* nothing is known: another call was before it */
@@ -122,8 +170,30 @@ enum {
 	CONN_SHED = 1u << 7, /* left out to stay within the budget */
 	CONN_UNIX = 1u << 8,
 	CONN_ACCEPTED = 1u << 9, /* Unix: the server's end */
+	CONN_FRAMES_RECV = 1u << 10, /* HTTP/2 whose frames are followed: see frames.h */
+	CONN_FRAMES_SEND = 1u << 11,
+	CONN_FRAMES = CONN_FRAMES_RECV | CONN_FRAMES_SEND,
+	CONN_TLS = 1u << 12, /* its bytes are TLS: see tls_pair.h */
+	CONN_TLS_KNOWN = 1u << 13, /* and its session is known for certain */
 	CONN_SELF = 1u << 5, /* weft's own: announced, so that its server's end can be left out */
 };
+/* Where a record is put together, by slot, and what else is too large for small stacks. */
+struct scratch {
+	struct weft_data data;
+	struct copied copied;
+	struct walk walk;
+	struct conn fresh;
+	struct tls_moved tls;
+	struct moved_call call;
+	__u64 busy; /* plaintext's: in use */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SLOTS_ALL);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
 #ifdef WEFT_TRUSTED_SOCKS
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);

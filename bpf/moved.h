@@ -3,8 +3,10 @@
 #pragma once
 #include "caller.h"
 #include "conn.h"
+#include "frames.h"
 #include "source.h"
 #include "start.h"
+#include "tls_pair.h"
 
 #define LOOK_EVERY 8 /* records of a CPU between two looks at the backlog */
 
@@ -19,58 +21,72 @@ static __always_inline bool moved_aside(int flags, struct weft_counts *cnt)
 }
 
 /* How many of the call's bytes the budget allows; turns it over when the direction changes. */
-static __always_inline __u32 budget_take(struct conn *c, __u8 dir, __u32 n)
+static __always_inline __u32 budget_take(struct conn *c, __u8 dir, __u32 n, enum weft_want want)
 {
-	__u32 take;
+	__u32 take, at = dir;
+	bool turned = c->turn != dir + 1;
 
-	if (c->turn != dir + 1) {
+	if (want >= WEFT_WANT_CALLS)
+		return n < WEFT_CAPTURE_BYTES ? n : WEFT_CAPTURE_BYTES;
+
+	/* Linux 6.12 forgets what it knew of a number when another that was made of it is compared
+	 */
+	barrier_var(at);
+	at &= 1;
+	if (turned) {
 		c->turn = dir + 1;
-		c->left[dir & 1] = WEFT_TURN_BYTES;
+		c->left[at] = WEFT_TURN_BYTES;
 	}
-	take = c->left[dir & 1];
+	take = c->left[at];
 	if (take > n)
 		take = n;
-	c->left[dir & 1] -= take;
+	c->left[at] -= take;
 	if (take < n && n <= WEFT_SMALL_BYTES)
 		take = n;
 	return take;
 }
 
+/* The call's place in the stream, where it is counted. */
+static __always_inline void moved_counted(struct conn *c, __u8 dir, struct moved_call *m)
+{
+	m->seq = conn_counted(c, dir);
+	m->other = conn_counted(c, !(dir & 1));
+	m->age_ns = ~0u;
+}
+
 /* The call's place in the stream. */
 static __always_inline void moved_place(struct conn *c, struct sock *sk, enum sock_kind kind,
-	__u8 dir, __u32 n, struct weft_data *d)
+	__u8 dir, __u32 n, struct moved_call *m)
 {
+	struct tcp_sock *tp;
+	__u32 received, sent;
+
 	if (kind != SOCK_TCP && kind != SOCK_UNIX)
 		c->flags |= CONN_UNNUMBERED;
 	if (c->flags & CONN_UNNUMBERED)
-		d->head.flags |= WEFT_UNNUMBERED;
+		m->flags |= WEFT_UNNUMBERED;
 	if (c->flags & (CONN_UNNUMBERED | CONN_UNIX)) {
-		d->seq = conn_counted(c, dir);
-		d->other = conn_counted(c, !(dir & 1));
-		d->age_ns = ~0u;
-	} else {
-		struct tcp_sock *tp = sock_tcp(sk);
-		__u32 received, sent;
-
-		if (!tp)
-			return;
-		received = sock_received(sk, tp);
-		sent = sock_sent(tp);
-		d->age_ns = ~0u;
-		if (dir == WEFT_SEND) {
-			__u64 left = READ(tp, tcp_wstamp_ns);
-			__u64 age = d->head.time_ns - left;
-
-			d->seq = sent - n;
-			d->other = received;
-			if (left <= d->head.time_ns && age < ~0u)
-				d->age_ns = age;
-		} else {
-			d->seq = received - n;
-			d->other = sent;
-		}
+		moved_counted(c, dir, m);
+		return;
 	}
-	c->moved[dir & 1] += n;
+	tp = sock_tcp(sk);
+	if (!tp)
+		return;
+	received = sock_received(sk, tp);
+	sent = sock_sent(tp);
+	m->age_ns = ~0u;
+	if (dir == WEFT_SEND) {
+		__u64 left = READ(tp, tcp_wstamp_ns);
+		__u64 age = m->time_ns - left;
+
+		m->seq = sent - n;
+		m->other = received;
+		if (left <= m->time_ns && age < ~0u)
+			m->age_ns = age;
+	} else {
+		m->seq = received - n;
+		m->other = sent;
+	}
 }
 
 /* Where a call of n bytes that is not counted yet ended. */
@@ -87,131 +103,239 @@ static __always_inline __u32 call_end(
 	return dir == WEFT_SEND ? sock_sent(tp) : sock_received(sk, tp);
 }
 
-/* Called at the return of a call that moved n > 0 bytes. src is asked only when bytes are wanted.
- */
-static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, struct source *src,
-	const struct caller *by, struct conn *c, struct weft_counts *cnt, enum sock_kind kind)
+static __always_inline void count_no_copy(struct weft_counts *cnt, __u8 why)
 {
+	switch (why) {
+	case WEFT_NO_COPY_FILE:
+		cnt->v[WEFT_COUNT_NO_COPY_FILE]++;
+		break;
+	case WEFT_NO_COPY_COMPAT:
+		cnt->v[WEFT_COUNT_NO_COPY_COMPAT]++;
+		break;
+	case WEFT_NO_COPY_URING:
+		cnt->v[WEFT_COUNT_NO_COPY_URING]++;
+		break;
+	case WEFT_NO_COPY_TRUNC:
+		cnt->v[WEFT_COUNT_NO_COPY_TRUNC]++;
+		break;
+	case WEFT_NO_COPY_OOB:
+		cnt->v[WEFT_COUNT_NO_COPY_OOB]++;
+		break;
+	case WEFT_NO_COPY_BATCH:
+		cnt->v[WEFT_COUNT_NO_COPY_BATCH]++;
+		break;
+	default:
+		cnt->v[WEFT_COUNT_NO_COPY_FAULT]++;
+	}
+}
+
+/* Puts the call's record together in its slot's scratch; its size, 0: nothing is to be told. A
+ * global function, so that the verifier checks it once and not in every program. */
+__noinline int moved_record(struct conn *c, struct moved_call *m)
+{
+	struct weft_counts *cnt;
 	struct scratch *s;
+	struct weft_data *d;
 	enum weft_want want;
-	__u64 size, what, tries;
-	__u32 take;
-	__u8 was = c->start, start = 0;
+	int frames = FRAMES_OFF;
+	__u32 take, n, slot;
+	__u8 dir;
 
-	/* said once: whatever becomes of this call's record, the next one is in between */
-	if (was) {
-		start = start_flags(c, sk, kind, dir, n);
-		c->start = START_IN_BETWEEN;
-	}
-
-	if (conn_shed(ctx, sk, c)) {
-		c->moved[dir & 1] += n;
-		cnt->v[WEFT_COUNT_SHED]++;
+	if (!c || !m)
+		return 0;
+	slot = m->slot; /* before 6.4 a key must lie on the stack */
+	cnt = counts_get(slot);
+	s = bpf_map_lookup_elem(&scratches, &slot);
+	if (!cnt || !s)
+		return 0;
+	d = &s->data;
+	dir = m->bytes.dir & 1;
+	n = m->bytes.n;
+	want = (__u32)m->bytes.what;
+	/* nothing to look for on most calls of most connections */
+	if (c->flags & CONN_FRAMES || !c->moved[dir] || want > WEFT_WANT_CALLS)
+		frames = frames_find(c, &m->bytes);
+	c->moved[dir] += n;
+	if (frames == FRAMES_INSIDE) {
+		cnt->v[WEFT_COUNT_COALESCED]++;
 		return 0;
 	}
-	what = conn_wants(c);
-	want = (__u32)what;
-	if (want == WEFT_WANT_NOTHING) {
-		c->moved[dir & 1] += n;
-		cnt->v[WEFT_COUNT_UNWANTED]++;
-		return 0;
-	}
-	if (want == WEFT_WANT_UNTIL_RECV || want == WEFT_WANT_UNTIL_SEND) {
-		/* the agent knows that a body goes on behind this call: nothing to tell */
-		if (want == WEFT_WANT_UNTIL_RECV + dir &&
-			(__s32)((what >> 32) - call_end(c, sk, kind, dir, n)) > 0) {
-			c->moved[dir & 1] += n;
-			cnt->v[WEFT_COUNT_COALESCED]++;
-			return 0;
-		}
-	} else if (want >= WEFT_WANT_AGAIN) {
-		if (want == WEFT_WANT_AGAIN_RECV + dir && was != START_AGAIN &&
-			(__u32)(what >> 32) == call_end(c, sk, kind, dir, n) - n)
-			start = WEFT_QUIET;
-		c->start = START_AGAIN;
-		c->flags &= ~CONN_OPENED;
-		c->connect_ns = 0; /* what the thread does now says nothing of then */
-	}
-	/* before the record's time is taken: an announcement must be the older of the two */
-	if (!conn_announce(ctx, sk, c, by->slot)) {
-		c->moved[dir & 1] += n;
-		cnt->v[WEFT_COUNT_LOST_FULL]++;
-		return 0;
-	}
-	s = bpf_map_lookup_elem(&scratches, &by->slot);
-	if (!s)
-		return 0;
 	record_head(
-		&s->data.head, WEFT_RECORD_DATA, start | (dir == WEFT_SEND ? WEFT_SEND_BIT : 0), 0);
-	if (by->how == CALLER_WORKER)
-		s->data.head.tid = 0;
-	s->data.conn = c->id;
-	s->data.len = n;
-	s->data.off = 0;
-	s->data.caught = 0;
-	s->data.why = src->why;
-	moved_place(c, sk, kind, dir, n, &s->data);
+		&d->head, WEFT_RECORD_DATA, m->flags | (dir == WEFT_SEND ? WEFT_SEND_BIT : 0), 0);
+	d->head.time_ns = m->time_ns;
+	if (m->worker)
+		d->head.tid = 0;
+	d->conn = c->id;
+	d->seq = m->seq;
+	d->len = n;
+	d->other = m->other;
+	d->age_ns = m->age_ns;
+	d->off = 0;
+	d->caught = 0;
+	d->why = m->bytes.src.why;
+	d->layer = m->layer;
 	if (c->flags & CONN_UNNUMBERED)
 		cnt->v[WEFT_COUNT_UNNUMBERED]++;
 
-	take = budget_take(c, dir, n);
-	if (src->why != WEFT_COPY_OK) {
-		s->data.head.flags |= WEFT_NO_COPY;
-		switch (src->why) {
-		case WEFT_NO_COPY_FILE:
-			cnt->v[WEFT_COUNT_NO_COPY_FILE]++;
-			break;
-		case WEFT_NO_COPY_COMPAT:
-			cnt->v[WEFT_COUNT_NO_COPY_COMPAT]++;
-			break;
-		case WEFT_NO_COPY_URING:
-			cnt->v[WEFT_COUNT_NO_COPY_URING]++;
-			break;
-		case WEFT_NO_COPY_TRUNC:
-			cnt->v[WEFT_COUNT_NO_COPY_TRUNC]++;
-			break;
-		case WEFT_NO_COPY_OOB:
-			cnt->v[WEFT_COUNT_NO_COPY_OOB]++;
-			break;
-		case WEFT_NO_COPY_BATCH:
-			cnt->v[WEFT_COUNT_NO_COPY_BATCH]++;
-			break;
-		default:
-			cnt->v[WEFT_COUNT_NO_COPY_FAULT]++;
-		}
+	take = frames == FRAMES_ON ? 1 : budget_take(c, dir, n, want);
+	if (d->why != WEFT_COPY_OK) {
+		c->flags &= ~frames_flag(dir);
+		d->head.flags |= WEFT_NO_COPY;
+		count_no_copy(cnt, d->why);
 	} else if (take) {
-		__u32 got = source_copy(src, &s->copied, take);
+		__u32 got;
 
-		if (!got) {
-			s->data.why = WEFT_NO_COPY_FAULT;
-			s->data.head.flags |= WEFT_NO_COPY;
+		if (frames == FRAMES_ON) {
+			got = frames_copy(c, &m->bytes, &s->walk, &s->copied);
+			d->head.flags |= WEFT_PIECES;
+		} else {
+			got = source_copy(&m->bytes.src, &s->copied, take);
+		}
+		if (!got && (frames == FRAMES_OFF || !(c->flags & frames_flag(dir)))) {
+			d->why = WEFT_NO_COPY_FAULT;
+			d->head.flags |= WEFT_NO_COPY;
 			cnt->v[WEFT_COUNT_NO_COPY_FAULT]++;
 		}
-		s->data.caught = got;
+		d->caught = got;
 		/* how the process waits here is evidence where a request's head is */
-		s->data.head.flags |=
-			by->how == CALLER_THREAD ? sock_waits(sk) : WEFT_POLLED | WEFT_NONBLOCKING;
+		d->head.flags |= m->waits;
 	} else {
-		__u32 got = source_tail(src, &s->copied, n);
+		__u32 got = source_tail(&m->bytes.src, &s->copied, n);
 
-		s->data.why = WEFT_NO_COPY_BUDGET;
+		d->why = WEFT_NO_COPY_BUDGET;
 		if (got) {
-			s->data.off = WEFT_OFF_TAIL;
-			s->data.caught = got;
+			d->off = WEFT_OFF_TAIL;
+			d->caught = got;
 		}
 	}
+	d->head.size = sizeof(*d) + d->caught;
+	return d->head.size;
+}
 
-	size = sizeof(s->data) + (__u64)s->data.caught;
-	s->data.head.size = size;
+static __always_inline int moved_emit(void *ctx, __u32 slot, __u64 size, struct weft_counts *cnt)
+{
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &slot);
+	__u64 tries = cnt->v[WEFT_COUNT_EMITTED] + cnt->v[WEFT_COUNT_LOST_FULL];
+
 	barrier_var(size); /* lest the verifier lose sight of the bound */
-	if (size > sizeof(s->data) + WEFT_CAPTURE_BYTES)
+	if (!s || !size || size > sizeof(s->data) + WEFT_CAPTURE_BYTES)
 		return 0;
-	tries = cnt->v[WEFT_COUNT_EMITTED] + cnt->v[WEFT_COUNT_LOST_FULL];
 	if (emit(ctx, s, size, tries % LOOK_EVERY ? EMIT_QUIET : EMIT_LOOK))
 		cnt->v[WEFT_COUNT_LOST_FULL]++;
 	else
 		cnt->v[WEFT_COUNT_EMITTED]++;
 	return 0;
+}
+
+/* A call that leaves no record, for the reason that is counted. */
+static __always_inline int moved_untold(
+	struct conn *c, __u8 dir, __u32 n, struct weft_counts *cnt, enum weft_kernel_counter why)
+{
+	c->moved[dir & 1] += n;
+	cnt->v[why]++;
+	return 0;
+}
+
+static __always_inline void moved_tls(struct conn *c, struct sock *sk, __u8 dir, __u32 n, __u32 seq,
+	const struct moved_call *m, struct tls_moved *call)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+
+	call->conn = c->id;
+	call->sock = (__u64)sk;
+	call->sp = REGS_SP((struct pt_regs *)bpf_task_pt_regs((void *)task));
+	call->seq = seq;
+	call->n = n;
+	call->key = sock_key(sk);
+	call->dir = dir;
+	call->fresh = !!(m->flags & WEFT_FRESH);
+	call->waits = m->waits;
+	call->known = !!(c->flags & CONN_TLS_KNOWN);
+	if (tls_moved(call))
+		c->flags |= CONN_TLS_KNOWN;
+}
+
+/* Called at the return of a call that moved n > 0 bytes. src is asked only when bytes are wanted.
+ */
+static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, struct source *src,
+	const struct caller *by, struct conn *c, struct weft_counts *cnt, enum sock_kind kind)
+{
+	__u32 slot = by->slot;
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &slot);
+	struct moved_call *m;
+	enum weft_want want;
+	__u32 end;
+	__u8 was = c->start;
+	bool tls = c->flags & CONN_TLS;
+	__u64 what;
+
+	if (!s)
+		return 0;
+	m = &s->call;
+	__builtin_memset(m, 0, sizeof(*m));
+	m->slot = slot;
+	/* said once: whatever becomes of this call's record, the next one is in between */
+	if (was) {
+		m->flags = start_flags(c, sk, kind, dir, n);
+		c->start = START_IN_BETWEEN;
+	}
+
+	if (conn_shed(ctx, sk, c)) {
+		c->flags &= ~CONN_FRAMES;
+		return moved_untold(c, dir, n, cnt, WEFT_COUNT_SHED);
+	}
+	what = conn_wants(c);
+	want = (__u32)what;
+	if (want == WEFT_WANT_TLS || (was && tls_begins(src, n, m->flags & WEFT_FRESH))) {
+		c->flags |= CONN_TLS;
+		tls = true;
+	}
+	if (want == WEFT_WANT_NOTHING && !tls) {
+		c->flags &= ~CONN_FRAMES;
+		return moved_untold(c, dir, n, cnt, WEFT_COUNT_UNWANTED);
+	}
+	end = call_end(c, sk, kind, dir, n);
+	m->waits = by->how == CALLER_THREAD ? sock_waits(sk) : WEFT_POLLED | WEFT_NONBLOCKING;
+	if (tls) {
+		if (by->how == CALLER_THREAD)
+			moved_tls(c, sk, dir, n, end - n, m, &s->tls);
+		/* what the thread does with it was to be known all the same */
+		if (want == WEFT_WANT_NOTHING)
+			return moved_untold(c, dir, n, cnt, WEFT_COUNT_UNWANTED);
+		m->layer = WEFT_LAYER_TLS;
+		what = want >= WEFT_WANT_AGAIN && want <= WEFT_WANT_AGAIN_SEND ? WEFT_WANT_AGAIN
+									       : WEFT_WANT_HEADS;
+		want = what;
+	}
+	if (want == WEFT_WANT_UNTIL_RECV || want == WEFT_WANT_UNTIL_SEND) {
+		/* the agent knows that a body goes on behind this call: nothing to tell */
+		if (want == WEFT_WANT_UNTIL_RECV + dir && (__s32)((what >> 32) - end) > 0)
+			return moved_untold(c, dir, n, cnt, WEFT_COUNT_COALESCED);
+	} else if (want >= WEFT_WANT_AGAIN && want <= WEFT_WANT_AGAIN_SEND) {
+		if (want == WEFT_WANT_AGAIN_RECV + dir && was != START_AGAIN &&
+			(__u32)(what >> 32) == end - n)
+			m->flags = WEFT_QUIET;
+		c->start = START_AGAIN;
+		c->flags &= ~CONN_OPENED;
+		c->connect_ns = 0; /* what the thread does now says nothing of then */
+	}
+	/* before the record's time is taken: an announcement must be the older of the two */
+	if (!conn_announce(ctx, sk, c, slot)) {
+		c->flags &= ~CONN_FRAMES;
+		return moved_untold(c, dir, n, cnt, WEFT_COUNT_LOST_FULL);
+	}
+	/* of TLS only how it begins is told: what it carries comes from its library */
+	if (tls && c->moved[dir & 1] >= WEFT_TLS_HELLO_BYTES)
+		return moved_untold(c, dir, n, cnt, WEFT_COUNT_ENCRYPTED);
+	m->bytes.src = *src;
+	m->bytes.what = what;
+	m->bytes.start = end - n;
+	m->bytes.n = n;
+	m->bytes.dir = dir;
+	m->time_ns = bpf_ktime_get_ns();
+	m->worker = by->how == CALLER_WORKER;
+	moved_place(c, sk, kind, dir, n, m);
+	return moved_emit(ctx, slot, moved_record(c, m), cnt);
 }
 
 /* What an MPTCP socket still holds when it is closed is not told: nothing would tell its end. */
@@ -223,10 +347,10 @@ static __always_inline bool mptcp_over(const struct conn *c, struct sock *sk)
 /* The connection's state, made at first sight if the current process is traced. NULL: counted,
  * nothing more to do. */
 static __always_inline struct conn *moved_conn(
-	void *ctx, struct sock *sk, struct weft_counts *cnt, enum sock_kind *ret_kind)
+	void *ctx, struct sock *sk, __u32 slot, struct weft_counts *cnt, enum sock_kind *ret_kind)
 {
 	struct conn *c = conn_find_own(ctx, sk);
-	struct conn fresh;
+	struct scratch *s;
 
 	if (c && (c->flags & CONN_SELF || mptcp_over(c, sk))) {
 		cnt->v[WEFT_COUNT_FILTERED]++;
@@ -236,7 +360,8 @@ static __always_inline struct conn *moved_conn(
 		*ret_kind = c->flags & CONN_MPTCP ? SOCK_MPTCP : sock_kind(sk);
 		return c;
 	}
-	if (!current_traced()) {
+	s = bpf_map_lookup_elem(&scratches, &slot);
+	if (!s || !current_traced()) {
 		cnt->v[WEFT_COUNT_FILTERED]++;
 		return NULL;
 	}
@@ -245,14 +370,14 @@ static __always_inline struct conn *moved_conn(
 		cnt->v[WEFT_COUNT_FILTERED]++;
 		return NULL;
 	}
-	conn_start(&fresh, *ret_kind, 0);
+	conn_start(&s->fresh, *ret_kind, 0);
 	if (*ret_kind == SOCK_UNIX)
-		conn_start_unix(&fresh, sk);
-	if (mptcp_over(&fresh, sk)) {
+		conn_start_unix(&s->fresh, sk);
+	if (mptcp_over(&s->fresh, sk)) {
 		cnt->v[WEFT_COUNT_FILTERED]++;
 		return NULL;
 	}
-	c = conn_make(sk, &fresh);
+	c = conn_make(sk, &s->fresh);
 	if (!c) {
 		lost_tell();
 		if (*ret_kind == SOCK_UNIX)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* The arguments of the system call that the current task is in, by architecture. */
+/* The arguments of the system call that the current task is in, and of a function that is probed,
+ * by architecture. */
 #pragma once
 #include "sock.h"
 
@@ -14,6 +15,16 @@ struct pt_regs {
 #define REGS_ARG1(r) ((r)->si)
 #define REGS_ARG2(r) ((r)->dx)
 #define REGS_ARG3(r) ((r)->r10)
+#define REGS_SP(r)   ((r)->sp)
+#define FUNC_ARG0(r) ((r)->di)
+#define FUNC_ARG1(r) ((r)->si)
+#define FUNC_ARG3(r) ((r)->cx)
+#define FUNC_RET(r)  ((r)->ax)
+#define GO_G(r)      ((r)->r14) /* the goroutine: Go's ABI, from 1.17 on */
+#define GO_ARG0(r)   ((r)->ax)
+#define GO_ARG1(r)   ((r)->bx)
+#define GO_ARG2(r)   ((r)->cx)
+#define GO_RET(r)    ((r)->ax)
 /* The entry code puts -ENOSYS there until the call has returned. io_uring's task work runs after
  * that, with the registers of whatever call the thread made last. */
 #define REGS_INSIDE(r) ((long)(r)->ax == -ENOSYS)
@@ -51,6 +62,16 @@ struct pt_regs {
 #define REGS_ARG1(r)   ((r)->regs[1])
 #define REGS_ARG2(r)   ((r)->regs[2])
 #define REGS_ARG3(r)   ((r)->regs[3])
+#define REGS_SP(r)     ((r)->sp)
+#define FUNC_ARG0(r)   ((r)->regs[0])
+#define FUNC_ARG1(r)   ((r)->regs[1])
+#define FUNC_ARG3(r)   ((r)->regs[3])
+#define FUNC_RET(r)    ((r)->regs[0])
+#define GO_G(r)        ((r)->regs[28])
+#define GO_ARG0(r)     ((r)->regs[0])
+#define GO_ARG1(r)     ((r)->regs[1])
+#define GO_ARG2(r)     ((r)->regs[2])
+#define GO_RET(r)      ((r)->regs[0])
 /* x0 is overwritten by the result when the call returns. A result can equal the argument; but
  * io_uring's task work runs like a signal then, and before these the kernel makes the call's number
  * -1. */

@@ -6,9 +6,11 @@
  */
 #define WEFT_TRUSTED_SOCKS
 #define WEFT_CASTS
+#include "gotls.h"
 #include "life.h"
 #include "moved.h"
 #include "regs.h"
+#include "tls.h"
 
 /* Whether descriptor fd of the task is this socket. */
 static __always_inline bool fd_is(struct task_struct *task, __u64 fd, struct sock *sk)
@@ -131,7 +133,7 @@ static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int fla
 	if (dir == WEFT_RECV && moved_aside(flags, cnt))
 		return 0;
 	cnt->v[WEFT_COUNT_SEEN]++;
-	c = moved_conn(ctx, sk, cnt, &kind);
+	c = moved_conn(ctx, sk, dir, cnt, &kind);
 	if (!c)
 		return 0;
 	find_source(sk, dir, flags, &src);

@@ -85,6 +85,7 @@ struct cursor {
 struct copied {
 	char bytes[WEFT_CAPTURE_BYTES + SOURCE_CHUNK];
 	struct user_iovec first[2 * SOURCE_FIRST]; /* twice: see source_first() */
+	struct cursor at; /* not on a program's small stack */
 };
 
 /* One step of a copy; nonzero: it is over. A global function, so that the verifier checks it once
@@ -162,7 +163,7 @@ static __always_inline void source_first(struct cursor *c, struct copied *to)
  * pieces, or memory can't be read. */
 static __always_inline __u32 source_copy(const struct source *src, struct copied *to, __u64 want)
 {
-	struct cursor c = {.iov = src->ptr, .count = src->count, .used = src->skip};
+	struct cursor *c = &to->at;
 
 	if (want > WEFT_CAPTURE_BYTES)
 		want = WEFT_CAPTURE_BYTES;
@@ -172,13 +173,17 @@ static __always_inline __u32 source_copy(const struct source *src, struct copied
 			return 0;
 		return bpf_probe_read_user(to->bytes, want, (void *)src->ptr) ? 0 : want;
 	}
-	c.want = want;
-	source_first(&c, to);
-	if (c.count && c.off < want)
+	c->iov = src->ptr;
+	c->count = src->count;
+	c->used = src->skip;
+	c->off = 0;
+	c->want = want;
+	source_first(c, to);
+	if (c->count && c->off < want)
 		for (int i = 0; i < SOURCE_IOVS - SOURCE_FIRST; i++)
-			if (source_step(&c, to))
+			if (source_step(c, to))
 				break;
-	return c.off > WEFT_CAPTURE_BYTES ? 0 : c.off;
+	return c->off > WEFT_CAPTURE_BYTES ? 0 : c->off;
 }
 
 /* Finds the piece in which a call's n-th byte lies, in a cursor as above: used = its bytes up to
@@ -208,14 +213,17 @@ static __always_inline __u32 source_tail(const struct source *src, struct copied
 	__u64 piece = n;
 
 	if (src->count) {
-		struct cursor c = {
-			.iov = src->ptr, .count = src->count, .want = (__u64)n + src->skip};
+		struct cursor *c = &to->at;
 
+		__builtin_memset(c, 0, sizeof(*c));
+		c->iov = src->ptr;
+		c->count = src->count;
+		c->want = (__u64)n + src->skip;
 		for (int i = 0; i < SOURCE_IOVS; i++)
-			if (source_seek(&c))
+			if (source_seek(c))
 				break;
-		end = c.off;
-		piece = c.used;
+		end = c->off;
+		piece = c->used;
 	}
 	if (piece > WEFT_TAIL_BYTES)
 		piece = WEFT_TAIL_BYTES;

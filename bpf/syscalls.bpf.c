@@ -4,9 +4,12 @@
  * (Linux 5.15). The socket is found from the descriptor, the bytes from the arguments: both are
  * still those of this very call.
  */
+#include "fd.h"
+#include "gotls.h"
 #include "life.h"
 #include "moved.h"
 #include "regs.h"
+#include "tls.h"
 
 struct sys_exit {
 	__u64 common;
@@ -19,35 +22,6 @@ struct sys_enter {
 	long nr;
 	__u64 args[6];
 };
-
-/* The socket's file behind a descriptor of the task, or NULL. */
-static __always_inline struct file *fd_file(struct task_struct *task, __u64 fd)
-{
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file **slots = BPF_CORE_READ(fdt, fd);
-	struct file *file = NULL;
-
-	if ((__u32)fd >= BPF_CORE_READ(fdt, max_fds))
-		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), slots + (__u32)fd);
-	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return NULL;
-	return file;
-}
-
-static __always_inline struct sock *file_sock(struct file *file)
-{
-	struct socket *socket = BPF_CORE_READ(file, private_data);
-
-	return BPF_CORE_READ(socket, sk);
-}
-
-static __always_inline struct sock *fd_sock(struct task_struct *task, __u64 fd)
-{
-	struct file *file = fd_file(task, fd);
-
-	return file ? file_sock(file) : NULL;
-}
 
 static __always_inline __s64 file_holders(struct file *file)
 {
@@ -99,7 +73,7 @@ static __always_inline int record_call(void *ctx, struct task_struct *task, stru
 	if (TASK_COMPAT(task))
 		source_none(&call->src, WEFT_NO_COPY_COMPAT);
 	cnt->v[WEFT_COUNT_SEEN]++;
-	c = moved_conn(ctx, sk, cnt, &kind);
+	c = moved_conn(ctx, sk, call->dir, cnt, &kind);
 	if (!c)
 		return 0;
 	return moved(ctx, sk, call->dir, call->n, &call->src, &by, c, cnt, kind);
@@ -121,15 +95,12 @@ static __always_inline int on_buffer(struct sys_exit *ctx, __u8 dir, bool has_fl
 	return record_call(ctx, task, &call);
 }
 
-static __always_inline int on_recvfrom(struct sys_exit *ctx)
+/* What weft asked a socket itself. With a stack of its own: the programs' is small. */
+static __noinline int on_asked(struct sys_exit *ctx)
 {
-	struct task_struct *task;
-	struct pt_regs *r;
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct pt_regs *r = task_regs(task);
 
-	if (ctx->ret >= 0 || !is_self())
-		return on_buffer(ctx, WEFT_RECV, true);
-	task = (struct task_struct *)bpf_get_current_task_btf();
-	r = task_regs(task);
 	if (start_asked(ctx->ret, (int)REGS_ARG3(r))) {
 		struct sock *sk = fd_sock(task, REGS_ARG0(r));
 
@@ -137,6 +108,11 @@ static __always_inline int on_recvfrom(struct sys_exit *ctx)
 			start_answer(ctx, sk);
 	}
 	return 0;
+}
+
+static __always_inline int on_recvfrom(struct sys_exit *ctx)
+{
+	return ctx->ret < 0 && is_self() ? on_asked(ctx) : on_buffer(ctx, WEFT_RECV, true);
 }
 
 /* arg0 = fd, arg1 = struct iovec[], arg2 = its length */
@@ -227,7 +203,7 @@ static __always_inline int on_file(struct sys_exit *ctx, __u8 dir, bool third)
 	return record_call(ctx, task, &call);
 }
 
-/* A receive that moved nothing; arg0 = fd. With a stack of its own: the programs' is small. */
+/* A receive that moved nothing; arg0 = fd. With a stack of its own, too. */
 static __noinline int on_end(struct sys_exit *ctx)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();

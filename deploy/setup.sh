@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# setup.sh [build] [demo] [test] [bench] [vm] [arm64] [image] [runtime]: installs the packages of packages.txt that are
+# setup.sh [build] [demo] [test] [bench] [vm] [arm64] [image] [kube] [runtime]: installs the packages of packages.txt that are
 # missing, those of the first four kinds if none is named. Does nothing, quickly, when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")"

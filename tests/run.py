@@ -30,7 +30,7 @@ REPORTS = BUILD / "reports"
 IN_CI = os.environ.get("CI", "") not in ("", "false", "0")
 
 FUZZ_RUNS = 100000
-FUZZ_SECONDS = 160  # a bound for slow machines, all fuzzers together
+FUZZ_SECONDS = 60  # a bound for slow machines, of each fuzzer
 FORMAT_VERSION = 14  # another clang-format lays out some lines differently
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
@@ -38,14 +38,15 @@ SANITIZERS = {
 }
 SANITIZED = ["-Db_sanitize=address,undefined", "-Db_lundef=false"] + (["-Dwerror=true"] if IN_CI else [])
 SANITIZER = re.compile(r".*(ERROR: (Address|Leak)Sanitizer|runtime error:).*")
+MORE_LINES = 30  # of what a failed test said
 TIDY = ("agent", "tests/bench")
 
 passed, failed, skipped = [], [], []
 
 
 class Result:
-    def __init__(self, name, state, why="", log=None):
-        self.name, self.state, self.why, self.log = name, state, why, log
+    def __init__(self, name, state, why="", log=None, more=()):
+        self.name, self.state, self.why, self.log, self.more = name, state, why, log, more
 
 
 def relative(path, base=ROOT):
@@ -86,15 +87,27 @@ def suite(title, results, seconds):
     for r in results:
         if r.state == "failed":
             print(f"  FAILED {r.name}" + (f": {r.why}" if r.why else ""))
+            for line in r.more[-MORE_LINES:]:  # a log of CI is all that is left of it
+                print(f"    | {line[:300]}")
             if r.log:
                 print(f"    log: {relative(r.log)}")
 
 
 def timed(title, function, *args):
-    start = time.monotonic()
-    results = function(*args)
-    suite(title, results, time.monotonic() - start)
-    return results
+    return timed_together({title: (function, *args)})[title]
+
+
+def timed_together(suites):
+    """Suites that do not disturb each other, at the same time; the results of each."""
+    def call(function, *args):
+        start = time.monotonic()
+        return function(*args), time.monotonic() - start
+
+    with concurrent.futures.ThreadPoolExecutor(len(suites)) as pool:
+        running = {title: pool.submit(call, *job) for title, job in suites.items()}
+    for title, job in running.items():
+        suite(title, *job.result())
+    return {title: job.result()[0] for title, job in running.items()}
 
 
 def is_wanted(name, only):
@@ -232,29 +245,29 @@ def build_clang():
     return build(FUZZ, targets=[relative(p, FUZZ) for p in fuzzers + headers]), fuzzers
 
 
+def fuzz(program):
+    name = program.name
+    log = REPORTS / "fuzz" / f"{name}.log"
+    found = REPORTS / "fuzz" / f"{name}.found"
+    shutil.rmtree(found, ignore_errors=True)
+    found.mkdir(parents=True)
+    noun = name.removeprefix("fuzz_")
+    seeds = [p for p in (ROOT / "tests/fuzz/corpus" / noun, ROOT / "tests/fuzz/corpus" / name) if p.is_dir()]
+    status = run([program, f"-runs={FUZZ_RUNS}", f"-max_total_time={FUZZ_SECONDS}", "-seed=1", "-timeout=10",
+                  "-rss_limit_mb=1024", f"-artifact_prefix={found}/", found, *seeds], log, SANITIZERS, 600)
+    return Result(f"fuzz.{name}", "failed" if status else "passed", tail(log) if status else "", log)
+
+
 def fuzz_suite(args):
     if not shutil.which("clang"):
         return [Result("fuzz", "skipped", "clang is not installed")]
     broken, programs = build_clang()
     if broken:
         return [broken]
-    results = [] if programs else [Result("fuzz", "failed", "no fuzzer is built")]
-    for program in programs:
-        name = pathlib.Path(program).name
-        if not is_wanted(f"fuzz.{name}", args.only):
-            continue
-        log = REPORTS / "fuzz" / f"{name}.log"
-        found = REPORTS / "fuzz" / f"{name}.found"
-        shutil.rmtree(found, ignore_errors=True)
-        found.mkdir(parents=True)
-        noun = name.removeprefix("fuzz_")
-        seeds = [p for p in (ROOT / "tests/fuzz/corpus" / noun, ROOT / "tests/fuzz/corpus" / name) if p.is_dir()]
-        status = run([program, f"-runs={FUZZ_RUNS}", f"-max_total_time={FUZZ_SECONDS // len(programs)}",
-                      "-seed=1", "-timeout=10", "-rss_limit_mb=1024", f"-artifact_prefix={found}/",
-                      found, *seeds], log, SANITIZERS, 600)
-        results.append(Result(f"fuzz.{name}", "failed" if status else "passed",
-                              tail(log) if status else "", log))
-    return results
+    wanted = [p for p in map(pathlib.Path, programs) if is_wanted(f"fuzz.{p.name}", args.only)]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(fuzz, wanted))
+    return results if programs else [Result("fuzz", "failed", "no fuzzer is built")]
 
 
 # Formatting, linters and checks of the tree
@@ -320,14 +333,15 @@ def pytest_results(label, xml, log, status):
         return [Result(label, "failed", f"exit status {status}, no report\n" + tail(log), log)]
     for case in tree.iter("testcase"):
         name = f"{case.get('classname')}.{case.get('name')}".removeprefix("tests.")
-        state, why = "passed", ""
+        state, why, more = "passed", "", []
         for child in case:
             if child.tag in ("failure", "error"):
-                state, why = "failed", (child.get("message") or "").splitlines()[0:1]
-                why = why[0][:200] if why else ""
+                state, said = "failed", (child.get("message") or "").splitlines()
+                why = said[0][:200] if said else ""
+                more = said[1:]
             elif child.tag == "skipped" and state == "passed":
                 state, why = "skipped", child.get("message") or "no reason given"
-        results.append(Result(name, state, why, log))
+        results.append(Result(name, state, why, log, more))
     # 5: nothing was collected, which --only may well ask for
     if status not in (0, 1, 5) or (status == 1 and not any(r.state == "failed" for r in results)):
         results.append(Result(label, "failed", f"pytest's exit status {status}\n" + tail(log), log))
@@ -433,11 +447,12 @@ def live_suite(args, label, env, marker=None):
 
 
 def live_sanitized_suite(args):
-    """What runs over every hook set, with the agent built for the sanitizers."""
+    """What runs over every hook set, with the agent built for the sanitizers: over one, for the agent's part is the
+    same, and by the way of records that it has more to do with."""
     broken = build(ASAN, SANITIZED)
     if broken:
         return [broken]
-    env = {**SANITIZERS, "WEFT_BIN": str(ASAN / "agent/weft"), "WEFT_TEST_HOOKS": "sock-ringbuf,syscalls-perf"}
+    env = {**SANITIZERS, "WEFT_BIN": str(ASAN / "agent/weft"), "WEFT_TEST_HOOKS": "sock-perf"}
     results = live_suite(args, "live-sanitized", env, "core")
     for r in results:
         r.name = f"sanitized.{r.name}"
@@ -453,6 +468,14 @@ def arm64_suite(args):
     """The cross build for arm64, and the part of the live tests there that fits into CI, in one guest."""
     return guests("arm64", ["qemu-system-aarch64", "clang", "ld.lld", "llvm-ar"], BUILD.with_name("build-arm64"),
                   ["--arch", "arm64"])
+
+
+def kube_suite(args):
+    """A cluster of one node: a real API server, a real containerd, weft as its chart runs it in its own image."""
+    if os.geteuid() != 0:
+        return [Result("kube", "failed" if IN_CI else "skipped", "needs root")]
+    python, _ = venv()
+    return pytest_suite(args, "kube", str(python), ["tests/kube"], timeout=1800)
 
 
 def guests(label, programs, directory, more):
@@ -488,6 +511,8 @@ def main():
     p.add_argument("--lint", action="store_true", help="clang-tidy and cppcheck as well; always in CI")
     p.add_argument("--vm", action="store_true",
                    help="some live tests under other kernels and on arm64 as well; always in CI")
+    p.add_argument("--kube", action="store_true",
+                   help="a cluster of one node as well, whose API server is compiled first; always in CI")
     p.add_argument("--only", metavar="PATTERN", help="only tests whose name contains or matches it")
     args = p.parse_args()
     both = args.unit == args.live
@@ -509,9 +534,11 @@ def main():
     if (args.live or both) and built:
         timed("live", live_suite, args, "live", {})
         timed("live sanitized", live_sanitized_suite, args)
+        if args.kube or IN_CI:
+            timed("kube", kube_suite, args)
         if (args.vm or IN_CI) and not args.only:
-            timed("vm", vm_suite, args)
-            timed("arm64", arm64_suite, args)
+            # a guest keeps one CPU busy
+            timed_together({"vm": (vm_suite, args), "arm64": (arm64_suite, args)})
 
     if failed:
         print("\nfailed:")

@@ -15,7 +15,10 @@ true\ * | *" --vm "*)
 	;;
 esac
 # runc of Debian and Docker's containerd do not go together: on a person's machine only if asked for.
-case "${CI:-false}" in
-true) deploy/setup.sh image || : ;;
+case "${CI:-false} $* " in
+true\ * | *" --kube "*)
+	deploy/setup.sh image || :
+	deploy/setup.sh kube || :
+	;;
 esac
 exec /usr/bin/python3 tests/run.py "$@"

@@ -3,6 +3,7 @@
 
 #include "capture/hookset.h"
 #include "capture/kept.h"
+#include "capture/probes.h"
 #include "capture/reader.h"
 #include "core/cleanup.h"
 #include "core/clock.h"
@@ -54,8 +55,8 @@ static bool record_valid(const struct weft_record *rec, size_t size)
 	switch (rec->type) {
 	case WEFT_RECORD_DATA:
 		return rec->size >= sizeof(*data) && rec->size == sizeof(*data) + data->caught &&
-		       data->caught <= data->len &&
-		       (data->off == WEFT_OFF_TAIL ||
+		       (rec->flags & WEFT_PIECES || data->caught <= data->len) &&
+		       (rec->flags & WEFT_PIECES || data->off == WEFT_OFF_TAIL ||
 			       (uint64_t)data->off + data->caught <= data->len);
 	case WEFT_RECORD_OPEN:
 		if (rec->flags & WEFT_UNIX)
@@ -121,7 +122,8 @@ static int attach_all(struct capture *c, char ret_why[static 256])
 	{
 		struct bpf_link *link;
 
-		if (!bpf_program__autoload(prog))
+		/* those for libraries are attached when one is found */
+		if (!bpf_program__autoload(prog) || bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
 			continue;
 		if (c->link_count == LINKS_MAX)
 			return -E2BIG;
@@ -160,6 +162,16 @@ static int set_up(
 		err = map_resize(c, "kept", options->max_connections + options->max_processes);
 	if (!err && c->set->conns_by_address)
 		err = map_resize(c, "conns", options->max_connections);
+	if (!err)
+		err = map_resize(c, "tls_sessions", options->max_connections);
+	if (!err)
+		err = map_resize(c, "tls_sockets", options->max_connections);
+	if (!err)
+		err = map_resize(c, "go_programs", options->max_processes);
+	if (!err)
+		err = map_resize(c, "go_calls", options->max_connections);
+	if (!err)
+		err = probes_prepare(c->object);
 	if (!err)
 		err = perf ? map_leave_out(c, "ring") : map_resize(c, "ring", options->ring_bytes);
 	if (!err && !perf)
@@ -212,6 +224,17 @@ int capture_open(const struct capture_options *options, enum hooks hooks, captur
 	}
 	*ret_capture = c;
 	return 0;
+}
+
+int capture_probe(struct capture *c, const char *path, uint32_t number,
+	const struct tls_symbols *symbols, struct probes **ret_probes)
+{
+	return probes_attach(c->object, path, number, symbols, ret_probes);
+}
+
+bool capture_probes_multi(struct capture *c)
+{
+	return probes_multi(c->object);
 }
 
 void capture_detach(struct capture *c)
@@ -284,6 +307,8 @@ static void slot_set(struct capture *c, uint64_t conn, uint64_t what)
 {
 	volatile struct weft_want_slot *slot = &c->wants[conn & (WEFT_WANT_SLOTS - 1)];
 
+	if (slot->tag == conn && slot->what == what)
+		return;
 	/* a reader between the two stores sees the slot of nobody */
 	slot->tag = 0;
 	atomic_thread_fence(memory_order_release);
@@ -295,6 +320,15 @@ static void slot_set(struct capture *c, uint64_t conn, uint64_t what)
 void capture_want(struct capture *c, uint64_t conn, enum weft_want want)
 {
 	slot_set(c, conn, want);
+}
+
+void capture_want_frames(
+	struct capture *c, uint64_t conn, enum weft_direction direction, uint32_t at)
+{
+	enum weft_want want =
+		direction == WEFT_SEND ? WEFT_WANT_FRAMES_SEND : WEFT_WANT_FRAMES_RECV;
+
+	slot_set(c, conn, (uint64_t)at << 32 | want);
 }
 
 void capture_want_until(

@@ -24,6 +24,14 @@ int capture_open(const struct capture_options *options, enum hooks hooks, captur
 	void *ctx, struct capture **ret_capture, char ret_why[static 256]);
 void capture_close(struct capture *capture); /* takes NULL */
 
+/* Puts the programs for TLS libraries on the functions of a file (probes.h). */
+struct probes;
+struct tls_symbols;
+int capture_probe(struct capture *capture, const char *path, uint32_t number,
+	const struct tls_symbols *symbols, struct probes **ret_probes);
+/* Whether that takes CAP_BPF and CAP_PERFMON only. */
+bool capture_probes_multi(struct capture *capture);
+
 /* Takes the programs off their hooks; what they recorded can still be read. */
 void capture_detach(struct capture *capture);
 
@@ -77,6 +85,10 @@ void capture_unix_lost(struct capture *capture);
 int capture_untrace(struct capture *capture, uint32_t pid);
 void capture_want(struct capture *capture, uint64_t conn, enum weft_want want);
 
+/* As WEFT_WANT_CALLS, and in this direction a frame of HTTP/2 begins at `at`, a TCP number, from
+ * where on frames can be followed. */
+void capture_want_frames(
+	struct capture *capture, uint64_t conn, enum weft_direction direction, uint32_t at);
 /* A body of the connection goes on in this direction up to the sequence number `until`, at most
  * WEFT_UNTIL_AHEAD from here: of the calls before it only the one that reaches it is a record.
  * Until capture_want() says otherwise. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "capture/features.h"
 
+#include "capture/probes.h"
 #include "core/cleanup.h"
 #include "core/slice.h"
 
@@ -417,6 +418,17 @@ static void probe_namespaces(struct features *f)
 		no(&f->v[FEATURE_CGROUP2], 0, "not mounted");
 }
 
+static void probe_probes(struct features *f)
+{
+	const char *how;
+	int r = probes_try(&how);
+
+	if (r)
+		no(&f->v[FEATURE_PROBES], r == -ENOENT ? 0 : -r, how);
+	else
+		yes(&f->v[FEATURE_PROBES], how);
+}
+
 void features_probe(struct features *ret_features)
 {
 	libbpf_print_fn_t printer = libbpf_set_print(NULL); /* refusals are what we look for */
@@ -435,6 +447,7 @@ void features_probe(struct features *ret_features)
 	probe_buffers(f);
 	probe_processes(f);
 	probe_namespaces(f);
+	probe_probes(f);
 	libbpf_set_print(printer);
 }
 

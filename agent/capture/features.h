@@ -20,6 +20,8 @@ enum feature {
 	FEATURE_PROCESSES, /* other users' processes can be looked at */
 	FEATURE_PIDNS, /* we are in the first pid namespace */
 	FEATURE_CGROUP2,
+	FEATURE_PROBES, /* programs on functions of TLS libraries */
+	FEATURE_TLS, /* no process is known to use TLS that cannot be read */
 	FEATURE_MAX,
 };
 
@@ -48,6 +50,9 @@ struct features {
 
 /* Loads small programs and lets them go again; takes some milliseconds. */
 void features_probe(struct features *ret_features);
+
+/* FEATURE_TLS, which takes a look at every process: for who asks (weft doctor). */
+void features_look_for_tls(struct features *features);
 bool features_has_cap(const struct features *features, int cap);
 
 #define FEATURES_WHY_BYTES 256

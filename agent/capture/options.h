@@ -51,6 +51,7 @@ struct capture_options {
 	unsigned ring_bytes; /* of the ring buffer, or of each CPU's perf buffer: a power of two */
 	unsigned max_connections; /* known to the kernel and to the agent */
 	unsigned max_processes;
+	bool tls; /* what goes through TLS libraries is read, by probes on them */
 	struct budget_options budget;
 	struct rules rules; /* reloadable */
 };

@@ -18,6 +18,7 @@ struct proc {
 	bool inherited; /* its parent was traced */
 	bool local_client; /* connected to this host */
 	bool described; /* resource is set */
+	bool unread_said; /* it was said that it uses TLS which is not traced */
 	bool passed_over; /* there was a time since born_ns when it was not traced */
 	bool instrumented; /* exports its own telemetry; set by `described`, as are the next two */
 	bool has_instance; /* its environment gives service.instance.id */

@@ -8,6 +8,7 @@
 #include "conn/state.h"
 #include "core/cleanup.h"
 #include "core/clock.h"
+#include "proto/tls.h"
 
 #include <errno.h>
 #include <xxhash.h>
@@ -76,6 +77,7 @@ static void conn_finish(struct conn *c, enum exchange_end how, int error, uint64
 	if (c->proto)
 		c->proto->close(c->state, &all->sink, how, error, time_ns);
 	c->proto = NULL;
+	c->calls = false;
 	conn_hides(c, HIDES_NOTHING);
 	for (unsigned dir = 0; dir < 2; dir++)
 		stream_release(&c->streams[dir], all->blocks);
@@ -109,7 +111,8 @@ static void conn_end(struct conn *c, enum exchange_end how, int error, uint64_t 
 {
 	struct conns *all = c->all;
 
-	/* too short to be given up on before: a TLS connection of one request, say */
+	conn_sealed_end(c);
+	/* too short to be given up on before */
 	if (c->tries && !c->proto && !c->given_up && !c->unselected)
 		count(all->counters, COUNT_PROTO_UNKNOWN);
 	conn_finish(c, how, error, time_ns);
@@ -279,7 +282,7 @@ static void quieten(struct conn *c, enum weft_direction dir)
 {
 	const struct stream *s = &c->streams[dir];
 
-	if (c->given_up || c->unselected)
+	if (c->given_up || c->unselected || c->calls)
 		return;
 	if (c->quiet_until && c->quiet == dir && s->pos >= c->quiet_until) {
 		c->quiet_until = 0;
@@ -354,6 +357,8 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 		return;
 	}
 	all->current = c;
+	if (!conn_layer(c, rec))
+		return;
 	note_start(c, dir, rec->head.flags);
 	c->latest = dir;
 	turns_note(&c->turns, dir, rec->seq, rec->len, rec->other);
@@ -375,7 +380,7 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 	seg.time_ns = time_ns;
 	io = conn_io(&flow);
 	all->current = c;
-	stream_push(&c->streams[dir], &seg, &io);
+	conn_push(c, rec, &seg, &io);
 	tally_missed(c, &io.tally, rec->head.time_ns);
 	if (stream_holds(&c->streams[!dir])) {
 		struct flow back = {c, !dir};
@@ -384,6 +389,8 @@ void conns_on_data(struct conns *all, const struct weft_data *rec, uint64_t time
 		stream_resume(&c->streams[!dir], &io);
 		tally_missed(c, &io.tally, rec->head.time_ns);
 	}
+	if (c->calls)
+		conn_follow(c, dir, rec->head.flags & WEFT_PIECES);
 	quieten(c, dir);
 	watch(c);
 }
@@ -400,9 +407,17 @@ void conns_on_shut(struct conns *all, const struct weft_shut *rec)
 	if (!c->shut)
 		c->peer_first = dir == WEFT_RECV;
 	c->shut = true;
+	/* the socket's numbers say nothing of what TLS carries; and what has come may not have been
+	 * read yet */
+	if (c->sealed || (c->opened && dir == WEFT_RECV))
+		return;
 	io = conn_io(&flow);
 	all->current = c;
-	stream_fin(&c->streams[dir], dir == WEFT_SEND ? rec->send_seq : rec->recv_seq, &io);
+	stream_fin(&c->streams[dir],
+		c->opened          ? (uint32_t)c->streams[dir].pos
+		: dir == WEFT_SEND ? rec->send_seq
+				   : rec->recv_seq,
+		&io);
 	tally(all, &io.tally);
 	watch(c);
 }
@@ -463,7 +478,7 @@ void conns_on_close(struct conns *all, const struct weft_shut *rec)
 	count(all->counters, COUNT_CONNS_CLOSED);
 	if (rec->head.flags & WEFT_NEVER_UP) {
 		connect_failed(c, rec);
-	} else if (!c->given_up && !c->unselected) {
+	} else if (!c->given_up && !c->unselected && !c->sealed && !c->opened) {
 		struct flow flow = {c, WEFT_RECV};
 		struct stream_io io = conn_io(&flow);
 
@@ -556,8 +571,7 @@ void conns_tick(struct conns *all, uint64_t now_ns)
 	}
 }
 
-/* Follows it again from its next call, of which nothing is known. */
-static void restart(struct conn *c)
+void conn_restart(struct conn *c)
 {
 	memset(c->streams, 0, sizeof(c->streams));
 	memset(&c->turns, 0, sizeof(c->turns));
@@ -571,10 +585,11 @@ void conns_missed(struct conns *all, uint64_t now_ns)
 	for (uint32_t i = 0; i < all->capacity; i++) {
 		struct conn *c = &all->v[i];
 
-		if (!c->id || c->given_up || c->unselected || (c->numbered && !c->ends.path))
+		if (!c->id || c->given_up || c->unselected ||
+			(c->numbered && !c->ends.path && !c->opened))
 			continue;
 		conn_finish(c, END_HOLE, 0, now_ns);
-		restart(c);
+		conn_restart(c);
 		c->numbered = false;
 		capture_want(all->capture, c->id, WEFT_WANT_HEADS);
 	}
@@ -589,7 +604,7 @@ void conns_reselect(struct conns *all)
 		if (!c->id || !c->unselected)
 			continue;
 		c->unselected = false;
-		restart(c);
+		conn_restart(c);
 		capture_want(
 			all->capture, c->id, c->given_up ? WEFT_WANT_NOTHING : WEFT_WANT_HEADS);
 	}
@@ -622,9 +637,11 @@ int conns_new(const struct conns_options *options, struct procs *procs, struct l
 
 	if (!all)
 		return -ENOMEM;
+	all->state_size = tls_protocol.state_size;
 	for (unsigned i = 0; i < PROTOCOLS_COUNT; i++)
 		if (PROTOCOLS[i]->state_size > all->state_size)
-			all->state_size = (PROTOCOLS[i]->state_size + 15u) & ~(size_t)15;
+			all->state_size = PROTOCOLS[i]->state_size;
+	all->state_size = (all->state_size + 15u) & ~(size_t)15;
 	all->sink.ops = &CONN_SINK;
 	all->capacity = n;
 	all->self = options->self;
@@ -663,6 +680,7 @@ void conns_free(struct conns *all)
 	stream_pool_free(all->blocks);
 	exchange_pool_free(all->exchanges);
 	paths_release(&all->paths);
+	paths_release(&all->names);
 	table_release(&all->by_id);
 	table_release(&all->own);
 	free(all->states);

@@ -30,6 +30,10 @@ struct conns_ops {
 	/* A connection that the process serves carries what is not understood, or a tunnel; from
 	 * now on, or no longer. */
 	void (*opaque)(void *ctx, uint32_t pid, bool tunnel, bool on);
+	/* A connection is TLS: whether the process' library may be read, or may turn out to be. */
+	bool (*readable)(void *ctx, uint32_t pid);
+	/* One was not, nor is it going to be. */
+	void (*unread)(void *ctx, uint32_t pid);
 	/* A client's connection will bring no more exchanges. */
 	void (*gone)(void *ctx, const struct endpoints *ends);
 };
@@ -57,6 +61,9 @@ void conns_on_close(struct conns *conns, const struct weft_shut *record);
  */
 void conns_tick(struct conns *conns, uint64_t now_ns);
 bool conns_waiting(const struct conns *conns);
+
+/* Says which connections carry TLS that is not read. Call every few seconds. */
+void conns_look_sealed(struct conns *conns, uint64_t now_ns);
 
 /* Calls were missed. Where bytes are counted, for want of numbers, nothing fits any more: such
  * connections start anew, in their middle. */

@@ -2,6 +2,7 @@
 /* Between the streams and the protocols: finds the protocol, feeds it, and keeps its exchanges. */
 #include "capture/capture.h"
 #include "conn/state.h"
+#include "proto/tls.h"
 
 /* Calls looked at before a connection counts as not understood; one joined in its middle shows a
  * message's beginning sooner or later. */
@@ -30,6 +31,7 @@ static struct exchange *sink_open(struct sink *sink)
 	ex->role = c->role;
 	ex->conn = c;
 	ex->ends = &c->ends;
+	ex->secure = c->opened ? &c->secure : NULL;
 	ex->pid = c->pid;
 	ex->opposite = c->other;
 	ex->numbered = c->numbered;
@@ -69,6 +71,7 @@ static enum counter end_counter(enum exchange_end end)
 	case END_PAIRED:
 		return COUNT_PAIRED;
 	case END_RESET:
+	case END_STREAM_RESET:
 	case END_REFUSED:
 	case END_TIMEOUT:
 	case END_UNREACHABLE:
@@ -143,12 +146,23 @@ static void sink_want(struct sink *sink, enum want want)
 {
 	struct conns *all = of_sink(sink);
 
-	if (want == WANT_TUNNEL)
+	if (want == WANT_TUNNEL || want == WANT_CALLS_TUNNEL)
 		conn_hides(all->current, HIDES_TUNNEL);
+	all->current->calls = want == WANT_CALLS || want == WANT_CALLS_TUNNEL;
 	if (want == WANT_NOTHING || want == WANT_TUNNEL)
 		conn_give_up(all->current);
 	else
-		capture_want(all->capture, all->current->id, WEFT_WANT_HEADS);
+		capture_want(all->capture, all->current->id,
+			all->current->calls ? WEFT_WANT_CALLS : WEFT_WANT_HEADS);
+}
+
+static void sink_become(struct sink *sink, const struct protocol *protocol, struct exchange *ex)
+{
+	struct conn *c = of_sink(sink)->current;
+
+	c->proto = protocol;
+	memset(c->state, 0, protocol->state_size);
+	protocol->take_over(c->state, ex);
 }
 
 static void sink_count(struct sink *sink, unsigned counter, uint64_t n)
@@ -167,10 +181,11 @@ const struct sink_ops CONN_SINK = {
 	.want = sink_want,
 	.cancel = sink_cancel,
 	.unsure = sink_unsure,
+	.become = sink_become,
 	.count = sink_count,
 };
 
-static enum side side_of(const struct conn *c, enum weft_direction dir)
+enum side conn_side(const struct conn *c, enum weft_direction dir)
 {
 	return (c->role == ROLE_SERVER) == (dir == WEFT_RECV) ? SIDE_REQUEST : SIDE_REPLY;
 }
@@ -215,7 +230,12 @@ static enum parse flow_feed(void *ctx, const struct feed *in, struct parsed *ret
 		ret->skip = 0;
 		if (d == DETECT_MORE && in->bytes.len < PARSE_KEEP)
 			return PARSE_MORE;
-		conn_hides(c, c->proto && !c->joined && !c->tries ? HIDES_NOTHING : HIDES_REQUESTS);
+		if (!c->proto && !c->opened && in->call_start && tls_begins(in->bytes)) {
+			capture_want(c->all->capture, c->id, WEFT_WANT_TLS);
+			conn_seal(c);
+		} else
+			conn_hides(c, c->proto && !c->joined && !c->tries ? HIDES_NOTHING
+									  : HIDES_REQUESTS);
 		if (!c->proto) {
 			if (in->call_start &&
 				++c->tries >= (c->joined ? TRIES_JOINED : TRIES_MAX)) {
@@ -228,7 +248,7 @@ static enum parse flow_feed(void *ctx, const struct feed *in, struct parsed *ret
 		}
 	}
 	turned.turn_start = in->call_start && turns_taken(&c->turns, flow->dir, (uint32_t)in->pos);
-	parse = c->proto->feed(c->state, &c->all->sink, side_of(c, flow->dir), &turned, ret);
+	parse = c->proto->feed(c->state, &c->all->sink, conn_side(c, flow->dir), &turned, ret);
 	if (parse == PARSE_BAD && !c->hides)
 		conn_hides(c, HIDES_REQUESTS);
 	return parse;
@@ -240,7 +260,7 @@ static void flow_hole(void *ctx, const struct feed *in, uint64_t n)
 	struct conn *c = flow->conn;
 
 	if (c->proto)
-		c->proto->hole(c->state, &c->all->sink, side_of(c, flow->dir), in, n);
+		c->proto->hole(c->state, &c->all->sink, conn_side(c, flow->dir), in, n);
 }
 
 static void flow_eof(void *ctx, uint64_t time_ns)
@@ -249,7 +269,7 @@ static void flow_eof(void *ctx, uint64_t time_ns)
 	struct conn *c = flow->conn;
 
 	if (c->proto)
-		c->proto->eof(c->state, &c->all->sink, side_of(c, flow->dir), time_ns);
+		c->proto->eof(c->state, &c->all->sink, conn_side(c, flow->dir), time_ns);
 }
 
 static const struct stream_ops STREAM_OPS = {

@@ -5,6 +5,7 @@
 #include "conn/paths.h"
 #include "conn/stream.h"
 #include "conn/turns.h"
+#include "core/clock.h"
 #include "core/table.h"
 
 #define WAITING_MAX 256 /* connections with something held back that are looked after each tick */
@@ -36,6 +37,8 @@ struct conn {
 	bool numbered; /* positions are what the other end sees as well */
 	enum weft_direction latest; /* of the latest record */
 	bool polled, nonblocking; /* at the latest record with bytes */
+	bool calls; /* the beginning of every call is wanted */
+	bool followed[2]; /* the programs follow frames, by direction */
 	bool given_up; /* not understood, or a tunnel: no more bytes wanted */
 	bool unselected; /* nor, for now, of this one */
 	bool own; /* weft's */
@@ -45,6 +48,11 @@ struct conn {
 	bool joined; /* what came before was not seen, and something may have been under way */
 	bool shut, peer_first; /* a direction has ended; the peer's first */
 	bool waiting; /* in the list of those */
+	bool sealed; /* it is TLS, and nothing of what that carries has come */
+	bool opened; /* it is TLS, and its bytes are what that carries */
+	bool unread; /* it was said that it is not to be read */
+	uint64_t sealed_ns; /* since when it is */
+	struct secure secure; /* if opened */
 	bool touched; /* since the search for a victim last came by */
 };
 
@@ -56,6 +64,7 @@ struct conns {
 	bool unix_ends_unseen;
 	uint32_t unix_hand; /* how far the search for ended ones has come */
 	struct paths paths;
+	struct paths names; /* of servers, as their clients ask for them in TLS */
 	struct conn *v;
 	uint32_t *free;
 	uint32_t free_count, capacity, hand;
@@ -91,7 +100,32 @@ struct stream_io conn_io(struct flow *flow);
 /* What the protocols call. */
 extern const struct sink_ops CONN_SINK;
 
+/* Which side of its exchanges a direction carries. */
+enum side conn_side(const struct conn *conn, enum weft_direction dir);
+
 void conn_hides(struct conn *conn, enum conn_hides what);
+
+/* Says again what is wanted, for another connection can have taken the slot; and, where the
+ * programs do not follow the frames of a direction, where one begins: of the other direction's
+ * first, whose call is likely to be the next. followed: those of this record's. */
+void conn_follow(struct conn *conn, enum weft_direction dir, bool followed);
+
+/* A record's bytes, as seg or, of pieces, a segment for each: what follows a piece up to the next
+ * one was not copied. */
+void conn_push(struct conn *conn, const struct weft_data *record, struct segment *seg,
+	struct stream_io *io);
+
+/* Follows it again from its next call, of which nothing is known. */
+void conn_restart(struct conn *conn);
+
+/* Its bytes are TLS. */
+void conn_seal(struct conn *conn);
+
+/* Takes note of what the record tells of; whether its bytes are to be parsed. */
+bool conn_layer(struct conn *conn, const struct weft_data *record);
+
+/* It ends. */
+void conn_sealed_end(struct conn *conn);
 
 /* No more bytes of it are wanted. */
 void conn_give_up(struct conn *conn);

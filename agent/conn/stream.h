@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STREAM_HELD_MAX 8 /* segments waiting for an earlier one */
+#define STREAM_HELD_MAX 16 /* segments waiting for an earlier one */
 #define STREAM_HELD_NS  (20ull * 1000 * 1000) /* longest that one waits */
 #define STREAM_OFF_TAIL 0xffffu /* segment.off: the caught bytes are the last */
 

@@ -32,6 +32,9 @@
 	X(HOLE_BYTES, "hole_bytes", "", "bytes missing where a parser needed them")                \
 	X(CONFLICTS, "stream_conflicts", "", "overlapping records: the range is unknown")          \
 	X(REORDERED, "stream_reordered", "", "records that arrived before an earlier one")         \
+	X(TLS_UNREAD, "connections_tls_unread", "", "connections of TLS that cannot be read")      \
+	X(TLS_EMPTY, "connections_tls_empty", "",                                                  \
+		"connections of TLS that could be read, and on which nothing was said")            \
 	X(PROTO_UNKNOWN, "connections_not_understood", "", "connections of no known protocol")     \
 	X(TUNNELS, "connections_tunnelled", "",                                                    \
 		"connections that left HTTP by CONNECT or Upgrade")                                \

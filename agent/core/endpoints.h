@@ -18,6 +18,13 @@ struct endpoints {
 	const char *path; /* Unix: where the server listens, or ""; else NULL. Never freed */
 };
 
+/* What is known of a connection's TLS. */
+struct secure {
+	uint16_t version; /* 0x0303: 1.2; 0: not known */
+	char alpn[16]; /* the protocol that was agreed on, if that was in clear; else "" */
+	const char *server_name; /* that the client asked for; NULL: not known. Never freed */
+};
+
 bool addr_is_v4(const uint8_t addr[static ADDR_LEN]);
 bool addr_is_loopback(const uint8_t addr[static ADDR_LEN]);
 

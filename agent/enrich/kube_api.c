@@ -30,6 +30,7 @@ struct follow {
 	enum step step, next_step;
 	uint64_t due_ns; /* of next_step, while it waits */
 	unsigned failures; /* in a row */
+	unsigned expired; /* versions in a row that were gone before anything was told */
 	struct kube_page page; /* where the list goes on; its version */
 	bool tried; /* there was an answer, or none could be had */
 	bool stale; /* the watch told that its version is gone */
@@ -154,6 +155,16 @@ static uint64_t random_ms(struct kube_api *api, uint64_t most)
 	return (uint64_t)rand_r(&api->seed) % (most + 1);
 }
 
+/* Twice as long with each of so many in a row, and never the same. */
+static uint64_t backoff_ms(struct kube_api *api, unsigned count)
+{
+	uint64_t most = BACKOFF_MS;
+
+	for (unsigned i = 0; i < count && most < BACKOFF_MAX; i++)
+		most *= 2;
+	return 100 + random_ms(api, most < BACKOFF_MAX ? most : BACKOFF_MAX);
+}
+
 static int put(struct follow *f, enum kube_op op)
 {
 	f->api->scratch->kind = f->kind;
@@ -196,6 +207,7 @@ static int on_line(void *ctx, struct slice text)
 	if (line.event != KUBE_BOOKMARK)
 		r = put_object(f, line.object, line.event == KUBE_DELETED ? KUBE_GONE : KUBE_PUT);
 	json_decref(line.object);
+	f->expired = 0;
 	went_well(f);
 	return r;
 }
@@ -218,20 +230,16 @@ static int make_path(struct follow *f, enum step step, char *ret, size_t cap)
 
 static void failed(struct follow *f, enum step next, const char *problem, uint64_t retry_after_ns)
 {
-	uint64_t most = BACKOFF_MS;
+	uint64_t wait_ms = backoff_ms(f->api, f->failures++);
 
-	for (unsigned i = 0; i < f->failures && most < BACKOFF_MAX; i++)
-		most *= 2;
-	most = most < BACKOFF_MAX ? most : BACKOFF_MAX;
-	f->failures++;
 	COUNT(f->api, errors, 1);
 	/* once: that it goes on is in the status line */
 	if (strcmp(problem, f->problem) != 0)
 		log_warn("Kubernetes API", LOG_STR("problem", problem));
 	tell(f, problem);
-	wait_for(f, next,
-		retry_after_ns ? retry_after_ns / NS_PER_MS + random_ms(f->api, BACKOFF_MS)
-			       : 100 + random_ms(f->api, most));
+	if (retry_after_ns)
+		wait_ms = retry_after_ns / NS_PER_MS + random_ms(f->api, BACKOFF_MS);
+	wait_for(f, next, wait_ms);
 }
 
 static void start(struct follow *f, enum step step)
@@ -335,7 +343,8 @@ static void done(struct follow *f, CURLcode result)
 	COUNT(f->api, bytes, f->request.bytes);
 	if (status == 410 || f->stale) {
 		/* at once the first time: the server has a newer list ready */
-		restart(f, f->failures++ ? random_ms(f->api, BACKOFF_MS) : 0);
+		restart(f, f->expired ? backoff_ms(f->api, f->expired) : 0);
+		f->expired++;
 	} else if (status == 200 && result == CURLE_OK && step == STEP_LIST) {
 		page_done(f);
 	} else if (status == 200 && result == CURLE_OK && step == STEP_GET) {

@@ -257,7 +257,7 @@ uint64_t resource_overflows(const struct resource_table *table)
 
 bool resource_scarce(const struct resource_table *table)
 {
-	return table->used > table->capacity - table->capacity / 4;
+	return table->used > table->capacity / 2;
 }
 
 bool resource_retired(const struct resource_table *table)

@@ -22,6 +22,7 @@ enum exchange_end {
 	END_CLOSED, /* the peer closed before the reply was whole */
 	END_ABORTED, /* this end closed before the reply was whole */
 	END_RESET, /* ECONNRESET, EPIPE */
+	END_STREAM_RESET, /* HTTP/2: the peer gave up this exchange alone */
 	END_REFUSED, /* connect: ECONNREFUSED */
 	END_TIMEOUT, /* ETIMEDOUT; or the connect was given up */
 	END_UNREACHABLE, /* connect: any other errno */
@@ -42,6 +43,17 @@ struct field {
 	struct slice value;
 };
 
+enum http_rpc { HTTP_RPC_NONE, HTTP_RPC_GRPC, HTTP_RPC_GRPC_WEB };
+
+/* How far one side's gRPC messages have been counted (gRPC over HTTP2, Length-Prefixed-Message). */
+struct http_messages {
+	uint32_t count;
+	uint32_t left; /* bytes of the latest one still to come */
+	uint8_t prefix_got; /* bytes of the next one's prefix */
+	uint8_t prefix[4]; /* its length, as far as it came */
+	bool unknown; /* some were missed */
+};
+
 struct http_call {
 	struct slice method; /* as sent */
 	struct slice target; /* as sent (RFC 9112, 3.2), perhaps cut */
@@ -50,13 +62,20 @@ struct http_call {
 	struct slice traceparent; /* empty if there was none or more than one */
 	struct slice tracestate;
 	struct slice forwarded_for; /* first X-Forwarded-For element, else Forwarded for= */
-	uint8_t request_minor; /* HTTP/1.minor */
-	uint8_t reply_minor;
+	struct slice scheme; /* of HTTP/2 alone, where it is said */
+	uint8_t major, minor; /* version of the request */
+	enum http_rpc rpc;
 	uint16_t status; /* of the final reply, 0 if none */
+	bool has_rpc_status;
+	uint32_t rpc_status; /* grpc-status */
+	struct http_messages messages[2]; /* gRPC's, of the request and the reply */
+	bool unknown; /* HTTP/2: some header fields are, the connection is older than weft */
 	uint64_t request_body; /* bytes on the wire after the head, as far as known */
 	uint64_t reply_body;
 	bool until_close; /* only the connection's end delimits the reply */
-	bool tunnelled; /* 101, or 2xx to CONNECT: the connection left HTTP */
+	bool tunnelled; /* 101, or 2xx to CONNECT: the connection, or the stream, left HTTP */
+	bool replied; /* HTTP/2: the final reply's head was seen */
+	bool extended_connect; /* HTTP/2: RFC 8441, a WebSocket for one */
 };
 
 #define EXCHANGE_TEXT 2048
@@ -68,6 +87,7 @@ struct exchange {
 	enum role role;
 	struct conn *conn;
 	const struct endpoints *ends;
+	const struct secure *secure; /* NULL: it came in clear */
 	uint32_t pid;
 	uint32_t resource; /* of the process: index in the resource table */
 	uint64_t connect_ns; /* client: when the connection's connect() began, if this is its first
@@ -104,6 +124,7 @@ struct exchange {
 	/* owned by the trace stage */
 	struct trace_node *node;
 
+	uint32_t stream; /* the parser's: HTTP/2's number of it */
 	struct exchange *next; /* pool's free list, or the parser's queue */
 	uint32_t text_used;
 	char text[EXCHANGE_TEXT];

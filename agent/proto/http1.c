@@ -7,9 +7,9 @@
 #include "proto/http1.h"
 
 #include "core/counters.h"
-#include "proto/http1_fill.h"
 #include "proto/http1_head.h"
 #include "proto/http1_state.h"
+#include "proto/http_fill.h"
 
 static void count_one(struct sink *sink, enum counter which)
 {
@@ -61,23 +61,6 @@ static enum parse malformed(struct http1 *h, struct sink *sink, enum side side,
 	/* it, or the requests before it, can still be answered */
 	pass_over(h);
 	return ignore(in, ret);
-}
-
-/* RFC 9110, 7.8 and 9.3.6: what follows is another protocol. */
-static enum parse leave_http(
-	struct http1 *h, struct sink *sink, const struct feed *in, struct parsed *ret)
-{
-	struct exchange *ex = h->answering ? http1_queue_front(&h->queue) : NULL;
-
-	if (ex)
-		ex->http.tunnelled = true;
-	http1_reply_over(h, sink);
-	http1_finish_all(h, sink, END_HOLE, in->time_ns);
-	h->dead = true;
-	count_one(sink, COUNT_TUNNELS);
-	sink->ops->want(sink, WANT_TUNNEL);
-	ret->skip = SKIP_REST;
-	return PARSE_CONSUMED;
 }
 
 /* A reply body whose end cannot be seen ends at the latest where the client goes on. */
@@ -134,9 +117,9 @@ static struct exchange *open_exchange(
 	ex->request_end_ns = in->time_ns;
 	ex->request_pos = half->start_pos;
 	ex->request_tid = in->tid;
-	if (http1_fill_request(ex, head))
+	if (http1_fill(ex, head))
 		count_one(sink, COUNT_TEXT_CUT);
-	sink->ops->asked(sink, ex, head->fields, head->n);
+	sink->ops->asked(sink, ex, head->fields.v, head->fields.n);
 	return ex;
 }
 
@@ -207,7 +190,9 @@ static void open_begun(struct http1 *h, struct sink *sink, struct slice bytes, b
 		ex->request_end_ns = half->last_ns;
 		ex->request_pos = half->start_pos;
 		ex->request_tid = half->last_tid;
-		http1_fill_begun(ex, &start);
+		http_fill_begun(ex, start.method, start.target);
+		ex->http.major = 1;
+		ex->http.minor = start.minor;
 		sink->ops->asked(sink, ex, NULL, 0);
 	}
 	h->suspect = !h->queue.count && h->orphaned;
@@ -296,6 +281,8 @@ static enum parse got_reply(struct http1 *h, struct sink *sink, const struct fee
 
 	if (status < 200 && status != 101)
 		return PARSE_CONSUMED; /* RFC 9110, 15.2: the final one follows */
+	if (status == 101 && http1_offers_http2(head))
+		return http1_become_http2(h, sink, in);
 	count_one(sink, COUNT_REPLIES);
 	if (h->half[SIDE_REQUEST].state == IN_LOST && h->queue.count <= 1)
 		http1_request_over(h);
@@ -308,14 +295,14 @@ static enum parse got_reply(struct http1 *h, struct sink *sink, const struct fee
 		ex->reply_start_ns = half->start_ns;
 		ex->reply_end_ns = in->time_ns;
 		ex->reply_tid = in->tid;
-		http1_fill_reply(ex, head);
+		ex->http.status = status;
 		ex->http.until_close = !has_no_body(head, request) &&
 				       head->framing != HTTP1_CHUNKED &&
 				       head->framing != HTTP1_LENGTH;
-		sink->ops->replied(sink, ex, head->fields, head->n);
+		sink->ops->replied(sink, ex, head->fields.v, head->fields.n);
 	}
 	if (status == 101 || (request & HTTP1_IS_CONNECT && status < 300))
-		return leave_http(h, sink, in, ret);
+		return http1_leave(h, sink, in, ret);
 	start_reply_body(h, sink, head, request, ret);
 	return PARSE_CONSUMED;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/http1_head.h"
 
+#include "proto/http_fill.h"
+
 #define METHOD_MAX 32
 #define DETECT_FAR 256 /* how far an unfinished line is looked at */
 
@@ -226,48 +228,13 @@ static void transfer_encoding(struct framing *f, struct slice value)
 	} while (value.ptr);
 }
 
-static void keep_first(struct slice *to, struct slice value)
-{
-	if (!to->ptr)
-		*to = value;
-}
-
-/* Most names leave at the switch, by length and first letter. */
-static void field_note(
-	struct http1_head *head, struct framing *framing, struct slice name, struct slice value)
+/* Those that frame the body. */
+static void framing_note(struct framing *framing, struct slice name, struct slice value)
 {
 	switch (name.len << 8 | (unsigned char)(*name.ptr | 0x20)) {
-	case 4 << 8 | 'h':
-		if (slice_eq_nocase(name, SLICE("Host")))
-			keep_first(&head->host, value);
-		break;
-	case 9 << 8 | 'f':
-		if (slice_eq_nocase(name, SLICE("Forwarded")))
-			keep_first(&head->forwarded, value);
-		break;
-	case 10 << 8 | 'u':
-		if (slice_eq_nocase(name, SLICE("User-Agent")))
-			keep_first(&head->user_agent, value);
-		break;
-	case 10 << 8 | 't':
-		if (slice_eq_nocase(name, SLICE("tracestate"))) {
-			keep_first(&head->tracestate, value);
-			head->tracestates++;
-		}
-		break;
-	case 11 << 8 | 't':
-		if (slice_eq_nocase(name, SLICE("traceparent"))) {
-			keep_first(&head->traceparent, value);
-			head->traceparents++;
-		}
-		break;
 	case 14 << 8 | 'c':
 		if (slice_eq_nocase(name, SLICE("Content-Length")))
 			content_length(framing, value);
-		break;
-	case 15 << 8 | 'x':
-		if (slice_eq_nocase(name, SLICE("X-Forwarded-For")))
-			keep_first(&head->x_forwarded_for, value);
 		break;
 	case 17 << 8 | 't':
 		if (slice_eq_nocase(name, SLICE("Transfer-Encoding")))
@@ -337,11 +304,8 @@ static bool fields_parse(struct slice rest, struct http1_head *head, struct fram
 			return false;
 		if (is_folded(rest))
 			field.value = unfold(head, &folds, field.value, &rest);
-		field_note(head, framing, field.name, field.value);
-		if (head->n < HTTP1_FIELDS)
-			head->fields[head->n++] = field;
-		else
-			head->cut = true;
+		framing_note(framing, field.name, field.value);
+		http_fields_add(&head->fields, field);
 	}
 	return true;
 }
@@ -374,7 +338,7 @@ static bool head_parse(struct slice in, bool reply, struct http1_head *head)
 
 	if (memchr(in.ptr, '\0', in.len) || !line_cut(&in, &line))
 		return false;
-	memset(head, 0, offsetof(struct http1_head, fields));
+	memset(head, 0, offsetof(struct http1_head, fields.v));
 	if (!(reply ? status_line(line, &head->start) : request_line(line, &head->start)))
 		return false;
 	if (!fields_parse(in, head, &framing))
@@ -407,4 +371,15 @@ enum parse http1_head_parse(struct slice in, bool reply, uint32_t *scanned,
 		return PARSE_BAD;
 	*ret_used = end;
 	return PARSE_CONSUMED;
+}
+
+bool http1_fill(struct exchange *ex, const struct http1_head *head)
+{
+	ex->http.major = 1;
+	ex->http.minor = head->start.minor;
+	return http_fill_request(ex, &(struct http_request){
+					     .method = head->start.method,
+					     .target = head->start.target,
+					     .fields = &head->fields,
+				     });
 }

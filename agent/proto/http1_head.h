@@ -6,13 +6,13 @@
  */
 #pragma once
 #include "core/slice.h"
+#include "proto/http_fields.h"
 #include "proto/protocol.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define HTTP1_HEAD_MAX PARSE_KEEP /* bytes of start line, fields and the empty line */
-#define HTTP1_FIELDS   128
 
 /* How the message's body ends, as far as the head alone tells (RFC 9112, 6). */
 enum http1_framing {
@@ -32,12 +32,7 @@ struct http1_head {
 	struct http1_start start;
 	enum http1_framing framing;
 	uint64_t length;
-	/* the first field of each name; empty slices where there is none */
-	struct slice host, user_agent, traceparent, tracestate, forwarded, x_forwarded_for;
-	unsigned traceparents, tracestates; /* number of such fields */
-	unsigned n; /* fields beyond HTTP1_FIELDS count for framing only */
-	bool cut; /* there were such */
-	struct field fields[HTTP1_FIELDS];
+	struct http_fields fields; /* those beyond HTTP_FIELDS count for framing only */
 	char folds[HTTP1_HEAD_MAX]; /* unfolded values */
 };
 
@@ -60,3 +55,6 @@ bool http1_head_begun(struct slice in, struct http1_start *ret_start);
  */
 enum parse http1_head_parse(struct slice in, bool reply, uint32_t *scanned,
 	struct http1_head *ret_head, size_t *ret_used);
+
+/* What an exchange keeps of a request's head; true if a string had to be cut. */
+bool http1_fill(struct exchange *ex, const struct http1_head *head);

@@ -2,7 +2,6 @@
 #include "proto/http1_join.h"
 
 #include "core/counters.h"
-#include "proto/http1_fill.h"
 
 /* Something that looks like a request, and is no exchange's. */
 static void count_refused(struct sink *sink)
@@ -213,8 +212,8 @@ struct exchange *http1_join_take(
 		sink->ops->cancel(sink, ex); /* it was parsed before, out of the same bytes */
 		return NULL;
 	}
-	if (http1_fill_request(ex, &head))
+	if (http1_fill(ex, &head))
 		sink->ops->count(sink, COUNT_TEXT_CUT, 1);
-	sink->ops->asked(sink, ex, head.fields, head.n);
+	sink->ops->asked(sink, ex, head.fields.v, head.fields.n);
 	return ex;
 }

@@ -83,3 +83,11 @@ void http1_request_over(struct http1 *h);
 /* The reply ended with the last byte seen. */
 void http1_reply_over(struct http1 *h, struct sink *sink);
 void http1_body_over(struct http1 *h, struct sink *sink, enum side side);
+
+/* RFC 9110, 7.8 and 9.3.6: what follows is another protocol. */
+enum parse http1_leave(
+	struct http1 *h, struct sink *sink, const struct feed *in, struct parsed *ret);
+/* RFC 7540, 3.2: so it is, and the request's reply comes as HTTP/2, on its first stream; then
+ * nothing of h is left. */
+bool http1_offers_http2(const struct http1_head *head);
+enum parse http1_become_http2(struct http1 *h, struct sink *sink, const struct feed *in);

@@ -25,10 +25,13 @@ enum detect {
 
 enum want { /* what the parser still needs of this connection; see weft/budget.h */
 	WANT_HEADS,
+	WANT_CALLS, /* the beginning of every call: messages stand anywhere */
+	WANT_CALLS_TUNNEL, /* the same; and one of its streams has become a tunnel */
 	WANT_NOTHING,
 	WANT_TUNNEL, /* nothing, for it has become a tunnel */
 };
 
+struct protocol;
 struct sink;
 
 /* What a parser calls. All are set. */
@@ -51,6 +54,10 @@ struct sink_ops {
 	/* From now on, or no longer: there may be requests that are not told of. A connection that
 	 * was joined begins so. */
 	void (*unsure)(struct sink *sink, bool on);
+	/* What follows, in both directions, is another protocol, for which the connection has no
+	 * parser state yet; ex, NULL for none, is a request of this one that it will answer. The
+	 * state of this one is not used again, and holds nothing open. */
+	void (*become)(struct sink *sink, const struct protocol *protocol, struct exchange *ex);
 	/* Something to count: see core/counters.h (COUNT_BAD_REQUEST, COUNT_REPLY_UNPAIRED, …). */
 	void (*count)(struct sink *sink, unsigned counter, uint64_t n);
 };
@@ -98,6 +105,14 @@ struct protocol {
 
 	/* No message is under way, surely. */
 	bool (*idle)(const void *state);
+
+	/* A frame begins on this side right where what is to be skipped ends. NULL: there are none.
+	 */
+	bool (*aligned)(const void *state, enum side side);
+
+	/* Called after init for a connection that another protocol leaves to this one; see become
+	 * of struct sink_ops. NULL: none does. */
+	void (*take_over)(void *state, struct exchange *ex);
 
 	/* Called with the bytes of a side, in order. After PARSE_CONSUMED with bytes left the
 	 * caller calls again; after a skip it calls with what follows, or with no bytes where the

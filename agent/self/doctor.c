@@ -76,6 +76,14 @@ static const struct check checks[FEATURE_MAX] = {
 		"Kubernetes: hostPID: true; docker run --pid=host"},
 	[FEATURE_CGROUP2] = {"cgroup2", "cgroup v2", "cgroup rules never match", "",
 		"mount -t cgroup2 none /sys/fs/cgroup (Kubernetes: a hostPath volume)"},
+	[FEATURE_PROBES] = {"probes", "probes on TLS libraries",
+		"what processes send through TLS is not traced",
+		"run as root, or grant CAP_BPF and CAP_PERFMON, before Linux 6.6 with sysctl "
+		"kernel.perf_event_paranoid=2 or CAP_SYS_ADMIN",
+		"use a kernel with CONFIG_UPROBES=y; one of Linux 6.11 to 6.13, mended (uretprobe "
+		"and seccomp) or newer"},
+	[FEATURE_TLS] = {"tls", "TLS of processes", "what they send through it is not traced", "",
+		"use OpenSSL from Java (netty-tcnative, Tomcat's APR), or TLS in a sidecar"},
 };
 
 struct diagnosis {
@@ -138,7 +146,9 @@ static enum state judge(const struct diagnosis *d, enum feature feature)
 
 	if (state->ok)
 		return STATE_OK;
-	if (feature == FEATURE_PROCESSES || feature == FEATURE_CGROUP2)
+	if (feature == FEATURE_TLS)
+		return STATE_NOTE;
+	if (feature == FEATURE_PROCESSES || feature == FEATURE_CGROUP2 || feature == FEATURE_PROBES)
 		return STATE_LIMIT;
 	if (!other_way(d->features, feature) || is_asked_for(d, feature))
 		return STATE_MISSING;
@@ -353,5 +363,6 @@ int doctor_run(enum hooks hooks, enum transport transport, bool json, FILE *out)
 	struct features features;
 
 	features_probe(&features);
+	features_look_for_tls(&features);
 	return doctor_print(&features, hooks, transport, json, out);
 }

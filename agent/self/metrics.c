@@ -134,12 +134,18 @@ static void gauges(FILE *out, const struct snapshot *s)
 		{"ring_used_bytes", "bytes in the ring buffer now", s->ring_used_bytes},
 		{"ring_bytes", "size of the ring buffer", s->ring_bytes},
 		{"map_bytes", "kernel memory in BPF maps", s->map_bytes},
+		{"tls_libraries", "files with a TLS library that are probed", s->tls_libraries},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		number(out, rows[i].name, "gauge", rows[i].help, rows[i].value);
 	number(out, "resource_overflows_total", "counter", "resources not kept: table full",
 		s->resource_overflows);
+	number(out, "tls_refused_total", "counter", "TLS libraries that could not be probed",
+		s->tls_refused);
+	number(out, "tls_dropped_total", "counter",
+		"processes whose TLS libraries were not looked for: too many at once",
+		s->tls_dropped);
 	number(out, "kernel_missed_total", "counter",
 		"runs of our programs that the kernel skipped (recursion)", s->kernel_missed);
 	if (s->ring_read_ns)

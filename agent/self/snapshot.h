@@ -42,6 +42,9 @@ struct snapshot {
 	uint64_t ring_used_bytes, ring_bytes;
 	uint64_t resources, resource_overflows;
 	uint64_t map_bytes; /* locked in BPF maps */
+	uint64_t tls_libraries; /* files with a TLS library that are probed */
+	uint64_t tls_refused; /* of them: that could not be, so far */
+	uint64_t tls_dropped; /* processes whose libraries were not looked for */
 
 	struct snapshot_kube kube;
 

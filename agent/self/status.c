@@ -28,6 +28,7 @@ static const struct {
 	{"ring_full", true, WEFT_COUNT_LOST_FULL},
 	{"kernel_table_full", true, WEFT_COUNT_LOST_MAP},
 	{"life_ring_full", true, WEFT_COUNT_LIFE_LOST},
+	{"tls_unmatched", true, WEFT_COUNT_TLS_UNMATCHED},
 	{"records_bad", false, COUNT_RECORDS_BAD},
 	{"connections_evicted", false, COUNT_CONNS_EVICTED},
 	{"processes_evicted", false, COUNT_PROCS_EVICTED},

@@ -2,6 +2,7 @@
 #include "span/builder.h"
 
 #include "core/cleanup.h"
+#include "span/build.h"
 #include "span/redact.h"
 #include "span/route.h"
 #include "span/target.h"
@@ -27,16 +28,6 @@ struct span_builder {
 	struct text text; /* into scratch */
 	char scratch[SCRATCH];
 	char route[ROUTE_TEXT];
-};
-
-/* What is being built. */
-struct build {
-	struct span_builder *builder;
-	struct text *text;
-	const struct exchange *ex;
-	struct span *span;
-	size_t room; /* of SPAN_PACK_MAX */
-	bool cut;
 };
 
 static void keys_fill(struct header_keys *keys, const char *prefix, const struct names *names)
@@ -126,74 +117,6 @@ bool span_keep_headers(const struct span_builder *builder, struct exchange *ex,
 	return cut;
 }
 
-/* Takes the room for n bytes of text; what of them there is room for. */
-static size_t room_take(struct build *b, size_t n)
-{
-	if (n > b->room) {
-		n = b->room;
-		b->cut = true;
-	}
-	b->room -= n;
-	return n;
-}
-
-/* Room for an attribute's head and key; false if it must be left out. */
-static bool room_attr(struct build *b, struct slice key)
-{
-	if (b->span->attr_count == SPAN_MAX_ATTRS || b->room < SPAN_PACK_ATTR + key.len) {
-		b->cut = true;
-		return false;
-	}
-	b->room -= SPAN_PACK_ATTR + key.len;
-	return true;
-}
-
-/* A value as an OTLP string: UTF-8, and no longer than there is room. */
-static struct slice value_fit(struct build *b, struct slice value)
-{
-	size_t len;
-
-	value = text_utf8(b->text, value);
-	len = room_take(b, value.len);
-	return len == value.len ? value
-				: slice_of(value.ptr, utf8_prefix(slice_of(value.ptr, len)));
-}
-
-static void add_str(struct build *b, struct slice key, struct slice value)
-{
-	if (room_attr(b, key))
-		span_add_str(b->span, key, value_fit(b, value));
-}
-
-/* The same for text of weft's own making, which is ASCII. */
-static void add_own(struct build *b, struct slice key, struct slice value)
-{
-	if (room_attr(b, key))
-		span_add_str(b->span, key, slice_of(value.ptr, room_take(b, value.len)));
-}
-
-static void add_int(struct build *b, struct slice key, int64_t value)
-{
-	if (room_attr(b, key))
-		span_add_int(b->span, key, value);
-}
-
-static struct slice addr_slice(struct build *b, const uint8_t addr[static ADDR_LEN])
-{
-	size_t from = b->text->used;
-
-	text_put_addr(b->text, addr);
-	return text_since(b->text, from);
-}
-
-/* The other end's address; of a Unix socket where the server listens. */
-static struct slice peer_slice(struct build *b)
-{
-	const struct endpoints *ends = b->ex->ends;
-
-	return ends->path ? slice_str(ends->path) : addr_slice(b, ends->remote_addr);
-}
-
 /* The methods that the conventions take as known: RFC 9110, PATCH (RFC 5789) and QUERY. The method
  * itself, or the empty slice. Methods are case-sensitive (RFC 9110, 9.1). */
 static struct slice method_known(struct slice method)
@@ -220,100 +143,56 @@ static struct slice method_known(struct slice method)
 static void add_method(struct build *b, struct slice known)
 {
 	if (known.len) {
-		add_own(b, SLICE("http.request.method"), known);
+		build_own(b, SLICE("http.request.method"), known);
 		return;
 	}
-	add_own(b, SLICE("http.request.method"), SLICE("_OTHER"));
-	add_str(b, SLICE("http.request.method_original"), b->ex->http.method);
-}
-
-/* error.type by the end alone; empty: no error. */
-static struct slice end_error(enum exchange_end end)
-{
-	switch (end) {
-	case END_CLOSED:
-		return SLICE("connection_closed");
-	case END_ABORTED:
-		return SLICE("aborted");
-	case END_RESET:
-		return SLICE("connection_reset");
-	case END_REFUSED:
-		return SLICE("connection_refused");
-	case END_TIMEOUT:
-		return SLICE("timeout");
-	case END_UNREACHABLE:
-		return SLICE("unreachable");
-	case END_BAD:
-		return SLICE("bad_reply");
-	case END_OPEN:
-	case END_PAIRED:
-	case END_HOLE:
-	case END_EVICTED:
-	case END_SHUTDOWN:
-		break;
-	}
-	return (struct slice){NULL, 0};
-}
-
-static struct slice end_incomplete(enum exchange_end end)
-{
-	if (end == END_HOLE)
-		return SLICE("lost");
-	if (end == END_EVICTED)
-		return SLICE("evicted");
-	if (end == END_SHUTDOWN)
-		return SLICE("shutdown");
-	return (struct slice){NULL, 0};
+	if (!b->ex->http.method.len) /* not known */
+		return;
+	build_own(b, SLICE("http.request.method"), SLICE("_OTHER"));
+	build_str(b, SLICE("http.request.method_original"), b->ex->http.method);
 }
 
 static void add_outcome(struct build *b)
 {
 	const struct exchange *ex = b->ex;
 	unsigned status = ex->http.status;
-	struct slice error = end_error(ex->end), incomplete = end_incomplete(ex->end);
+	struct slice error = build_end_error(ex->end);
 	size_t from = b->text->used;
 
 	if (status)
-		add_int(b, SLICE("http.response.status_code"), status);
+		build_int(b, SLICE("http.response.status_code"), status);
 	if (status >= (ex->role == ROLE_SERVER ? 500 : 400)) {
 		text_put_u64(b->text, status);
 		error = text_since(b->text, from);
 	}
-	if (error.len) {
-		b->span->status = SPAN_ERROR;
-		add_own(b, SLICE("error.type"), error);
-	}
-	if (incomplete.len)
-		add_own(b, SLICE("weft.incomplete"), incomplete);
+	build_end(b, error);
 }
 
-/* Only a Unix socket's server has a name: its peer's, seen by the client, and its own. */
-static void add_unix(struct build *b)
+/* What is known of the TLS below (semantic conventions, registry: tls). */
+static void add_secure(struct build *b)
 {
-	const struct exchange *ex = b->ex;
+	const struct secure *secure = b->ex->secure;
 
-	add_own(b, SLICE("network.transport"), SLICE("unix"));
-	if (ex->ends->path[0])
-		add_own(b,
-			ex->role == ROLE_SERVER ? SLICE("network.local.address")
-						: SLICE("network.peer.address"),
-			slice_str(ex->ends->path));
-}
-
-static void add_peer(struct build *b, struct slice peer)
-{
-	if (b->ex->ends->path) {
-		add_unix(b);
+	if (!secure)
 		return;
-	}
-	add_own(b, SLICE("network.peer.address"), peer);
-	add_int(b, SLICE("network.peer.port"), b->ex->ends->remote_port);
+	if (secure->version >= 0x0301 && secure->version <= 0x0304)
+		build_own(b, SLICE("tls.protocol.version"),
+			secure->version == 0x0304   ? SLICE("1.3")
+			: secure->version == 0x0303 ? SLICE("1.2")
+			: secure->version == 0x0302 ? SLICE("1.1")
+						    : SLICE("1.0"));
+	if (secure->alpn[0])
+		build_str(b, SLICE("tls.next_protocol"), slice_str(secure->alpn));
+	if (secure->server_name)
+		build_str(b, SLICE("tls.client.server_name"), slice_str(secure->server_name));
 }
 
 static void add_version(struct build *b)
 {
-	add_own(b, SLICE("network.protocol.version"),
-		b->ex->http.request_minor ? SLICE("1.1") : SLICE("1.0"));
+	build_own(b, SLICE("network.protocol.version"),
+		b->ex->http.major == 2 ? SLICE("2")
+		: b->ex->http.minor    ? SLICE("1.1")
+				       : SLICE("1.0"));
 }
 
 /* Sizes are those on the wire; of a message that did not end, or of a tunnel, they say nothing. */
@@ -321,12 +200,12 @@ static void add_sizes(struct build *b)
 {
 	const struct http_call *http = &b->ex->http;
 
-	if (b->ex->end != END_PAIRED || http->tunnelled)
+	if (b->ex->end != END_PAIRED || http->tunnelled || http->rpc)
 		return;
 	if (http->request_body && http->request_body <= INT64_MAX)
-		add_int(b, SLICE("http.request.body.size"), (int64_t)http->request_body);
+		build_int(b, SLICE("http.request.body.size"), (int64_t)http->request_body);
 	if (http->reply_body && http->reply_body <= INT64_MAX)
-		add_int(b, SLICE("http.response.body.size"), (int64_t)http->reply_body);
+		build_int(b, SLICE("http.response.body.size"), (int64_t)http->reply_body);
 }
 
 static struct slice kept_value(const struct exchange *ex, bool is_reply, unsigned i)
@@ -345,8 +224,8 @@ static void add_headers(struct build *b, bool is_reply)
 {
 	const struct header_keys *keys =
 		is_reply ? &b->builder->reply_keys : &b->builder->request_keys;
-	const struct names *names = is_reply ? &b->builder->options.reply_headers
-					     : &b->builder->options.request_headers;
+	const struct names *names =
+		is_reply ? &b->options->reply_headers : &b->options->request_headers;
 	unsigned n = is_reply ? b->ex->kept_replies : b->ex->kept_requests;
 
 	for (unsigned i = 0, next; i < n; i = next) {
@@ -362,24 +241,36 @@ static void add_headers(struct build *b, bool is_reply)
 			value = text_since(b->text, from);
 		}
 		/* The lists may have changed since the field was kept. */
-		if (name >= names->n || !room_attr(b, keys->key[name]))
+		if (name >= names->n || !build_attr_room(b, keys->key[name]))
 			continue;
 		if (keys->secret[name])
 			value = SLICE("REDACTED");
 		else if (keys->url[name])
-			value = redact_url(b->text, value, &b->builder->options.redact_query);
-		span_add_strs(b->span, keys->key[name], value_fit(b, value));
+			value = redact_url(b->text, value, &b->options->redact_query);
+		span_add_strs(b->span, keys->key[name], build_fit(b, value));
 	}
 }
 
-/* The scheme, in lower case if it is one of HTTP's. TLS is not seen, so "http" if none is named. */
-static struct slice target_scheme(const struct target *target)
+/* The scheme, in lower case if it is one of HTTP's; if none is named, by what carries it. */
+static struct slice call_scheme(const struct exchange *ex, const struct target *target)
 {
-	if (!target->scheme.len || slice_eq_nocase(target->scheme, SLICE("http")))
-		return SLICE("http");
-	if (slice_eq_nocase(target->scheme, SLICE("https")))
+	const struct http_call *http = &ex->http;
+	struct slice scheme = target->scheme.len ? target->scheme : http->scheme;
+
+	if (!scheme.len && ex->secure)
 		return SLICE("https");
-	return target->scheme;
+	if (!scheme.len || slice_eq_nocase(scheme, SLICE("http")))
+		return SLICE("http");
+	if (slice_eq_nocase(scheme, SLICE("https")))
+		return SLICE("https");
+	return scheme;
+}
+
+static void parse_target(const struct http_call *http, struct target *ret_target)
+{
+	bool authority = slice_eq(http->method, SLICE("CONNECT")) && !http->extended_connect;
+
+	target_parse(http->target, authority, ret_target);
 }
 
 static uint16_t scheme_port(struct slice scheme)
@@ -429,57 +320,68 @@ static void name_server(struct build *b, struct slice method, struct slice route
 		text_put(b->text, route);
 		b->span->name = text_since(b->text, from);
 	}
-	b->span->name.len = room_take(b, b->span->name.len);
+	b->span->name.len = build_room(b, b->span->name.len);
+}
+
+/* What a server was asked for. */
+static void build_asked(struct build *b, struct slice method, const struct target *target,
+	struct slice scheme, unsigned *notes)
+{
+	struct slice route = {NULL, 0};
+
+	if (target->path.len && (target->form == TARGET_ORIGIN || target->form == TARGET_ABSOLUTE))
+		route = find_route(b, target->path, notes);
+	b->span->kind = SPAN_SERVER;
+	name_server(b, method.len ? method : SLICE("HTTP"), route);
+	add_method(b, method);
+	add_outcome(b);
+	if (route.len)
+		build_own(b, SLICE("http.route"), route);
+	if (b->ex->http.target.len) /* else it never came to be whole, or is not known */
+		build_str(b, SLICE("url.path"),
+			redact_path(b->text, target->path, &b->options->redact_query));
+	build_str(b, SLICE("url.scheme"), scheme);
+	if (target->query.len && b->options->query)
+		build_str(b, SLICE("url.query"),
+			redact_query(b->text, target->query, &b->options->redact_query));
 }
 
 static void build_server(struct build *b, unsigned *notes)
 {
 	const struct exchange *ex = b->ex;
 	struct slice method = method_known(ex->http.method);
-	struct slice scheme, peer, client, route = {NULL, 0};
+	struct slice scheme, peer, client;
 	struct authority server;
 	struct target target;
 
-	target_parse(ex->http.target, slice_eq(method, SLICE("CONNECT")), &target);
-	scheme = target_scheme(&target);
+	parse_target(&ex->http, &target);
+	scheme = call_scheme(ex, &target);
 	server = call_authority(&ex->http, &target);
-	if (target.path.len && (target.form == TARGET_ORIGIN || target.form == TARGET_ABSOLUTE))
-		route = find_route(b, target.path, notes);
-	b->span->kind = SPAN_SERVER;
-	name_server(b, method.len ? method : SLICE("HTTP"), route);
-
-	add_method(b, method);
-	add_outcome(b);
-	if (route.len)
-		add_own(b, SLICE("http.route"), route);
-	if (ex->http.target.len) /* else it never came to be whole */
-		add_str(b, SLICE("url.path"),
-			redact_path(b->text, target.path, &b->builder->options.redact_query));
-	add_str(b, SLICE("url.scheme"), scheme);
-	if (target.query.len && b->builder->options.query)
-		add_str(b, SLICE("url.query"),
-			redact_query(b->text, target.query, &b->builder->options.redact_query));
-
+	if (ex->http.rpc)
+		build_rpc(b, target.path);
+	else
+		build_asked(b, method, &target, scheme, notes);
 	if (server.host.len) {
 		uint16_t port = server.port ? server.port : scheme_port(scheme);
 
-		add_str(b, SLICE("server.address"), server.host);
+		build_str(b, SLICE("server.address"), server.host);
 		if (port)
-			add_int(b, SLICE("server.port"), port);
+			build_int(b, SLICE("server.port"), port);
 	} else if (ex->ends->path) { /* HTTP/1.0 */
-		add_own(b, SLICE("server.address"), slice_str(ex->ends->path));
+		build_own(b, SLICE("server.address"), slice_str(ex->ends->path));
 	} else {
-		add_own(b, SLICE("server.address"), addr_slice(b, ex->ends->local_addr));
-		add_int(b, SLICE("server.port"), ex->ends->local_port);
+		build_own(b, SLICE("server.address"), build_addr(b, ex->ends->local_addr));
+		build_int(b, SLICE("server.port"), ex->ends->local_port);
 	}
-	peer = peer_slice(b);
+	peer = build_peer(b);
 	client = forwarded_address(ex->http.forwarded_for);
 	if (client.len || !ex->ends->path)
-		add_str(b, SLICE("client.address"), client.len ? client : peer);
-	add_peer(b, peer);
+		build_str(b, SLICE("client.address"), client.len ? client : peer);
+	build_network(b, peer);
 	add_version(b);
+	add_secure(b);
 	if (ex->http.user_agent.len)
-		add_str(b, SLICE("user_agent.original"), ex->http.user_agent);
+		build_str(b, SLICE("user_agent.original"), ex->http.user_agent);
 	add_sizes(b);
 }
 
@@ -487,7 +389,7 @@ static void build_server(struct build *b, unsigned *notes)
 static struct slice build_url(struct build *b, const struct target *target, struct slice scheme,
 	struct slice host, uint16_t port)
 {
-	const struct span_options *options = &b->builder->options;
+	const struct span_options *options = b->options;
 	bool v6 = host.len && memchr(host.ptr, ':', host.len);
 	size_t from;
 
@@ -525,46 +427,53 @@ static void build_client(struct build *b)
 	struct slice scheme, peer;
 	struct target target;
 
-	target_parse(ex->http.target, slice_eq(method, SLICE("CONNECT")), &target);
-	scheme = target_scheme(&target);
+	parse_target(&ex->http, &target);
+	scheme = call_scheme(ex, &target);
 	server = call_authority(&ex->http, &target);
-	peer = peer_slice(b);
+	peer = build_peer(b);
 	/* Of a proxied request the peer is the proxy, so there the scheme's port is the server's.
 	 */
 	if (!server.port && server.host.len && target.form == TARGET_ABSOLUTE)
 		server.port = scheme_port(scheme);
 	if (!server.port)
 		server.port = ex->ends->remote_port;
+	if (!server.host.len && ex->secure && ex->secure->server_name)
+		server.host = slice_str(ex->secure->server_name);
 	if (!server.host.len)
 		server.host = peer;
-	b->span->kind = SPAN_CLIENT;
-	b->span->name = method.len ? method : SLICE("HTTP");
-	room_take(b, b->span->name.len);
-
-	add_method(b, method);
-	add_outcome(b);
-	add_str(b, SLICE("server.address"), server.host);
+	if (ex->http.rpc) {
+		build_rpc(b, target.path);
+	} else {
+		b->span->kind = SPAN_CLIENT;
+		b->span->name = method.len ? method : SLICE("HTTP");
+		build_room(b, b->span->name.len);
+		add_method(b, method);
+		add_outcome(b);
+	}
+	build_str(b, SLICE("server.address"), server.host);
 	if (server.port)
-		add_int(b, SLICE("server.port"), server.port);
-	add_str(b, SLICE("url.full"),
-		build_url(b, &target, scheme, server.host,
-			server.port ? server.port : scheme_port(scheme)));
-	add_peer(b, peer);
+		build_int(b, SLICE("server.port"), server.port);
+	if (!ex->http.rpc && (ex->http.target.len || !ex->http.unknown))
+		build_str(b, SLICE("url.full"),
+			build_url(b, &target, scheme, server.host,
+				server.port ? server.port : scheme_port(scheme)));
+	build_network(b, peer);
 	add_version(b);
+	add_secure(b);
 	add_sizes(b);
 }
 
 static void build_connect(struct build *b)
 {
-	struct slice peer = addr_slice(b, b->ex->ends->remote_addr);
+	struct slice peer = build_addr(b, b->ex->ends->remote_addr);
 
 	b->span->kind = SPAN_CLIENT;
 	b->span->name = SLICE("connect");
-	room_take(b, b->span->name.len);
+	build_room(b, b->span->name.len);
 	add_outcome(b);
-	add_own(b, SLICE("server.address"), peer);
-	add_int(b, SLICE("server.port"), b->ex->ends->remote_port);
-	add_peer(b, peer);
+	build_own(b, SLICE("server.address"), peer);
+	build_int(b, SLICE("server.port"), b->ex->ends->remote_port);
+	build_network(b, peer);
 }
 
 static uint64_t later(uint64_t a, uint64_t b)
@@ -588,6 +497,7 @@ unsigned span_build(struct span_builder *builder, const struct exchange *ex,
 {
 	struct build b = {
 		.builder = builder,
+		.options = &builder->options,
 		.text = &builder->text,
 		.ex = ex,
 		.span = ret_span,
@@ -607,7 +517,7 @@ unsigned span_build(struct span_builder *builder, const struct exchange *ex,
 	else
 		build_client(&b);
 	if (shed_percent)
-		add_int(&b, SLICE("weft.shed_percent"), shed_percent);
+		build_int(&b, SLICE("weft.shed_percent"), shed_percent);
 	add_headers(&b, false);
 	add_headers(&b, true);
 	if (b.cut || builder->text.cut)

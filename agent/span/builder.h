@@ -8,6 +8,7 @@
  *   CLOSED                 error, error.type=connection_closed (the peer closed it)
  *   ABORTED                error, error.type=aborted           (this end gave up)
  *   RESET                  error, error.type=connection_reset
+ *   STREAM_RESET           error, error.type=stream_reset      (HTTP/2: the peer gave up)
  *   REFUSED                error, error.type=connection_refused
  *   TIMEOUT                error, error.type=timeout
  *   UNREACHABLE            error, error.type=unreachable

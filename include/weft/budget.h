@@ -29,6 +29,11 @@ enum weft_want {
 	 * direction at `until`: if no call was in between, nothing is. */
 	WEFT_WANT_AGAIN_RECV = 5,
 	WEFT_WANT_AGAIN_SEND = 6,
+	WEFT_WANT_CALLS = 7, /* the first WEFT_CAPTURE_BYTES of each call */
+	/* The same; and in this direction a frame of HTTP/2 begins at `until`: see bpf/frames.h. */
+	WEFT_WANT_FRAMES_RECV = 8,
+	WEFT_WANT_FRAMES_SEND = 9,
+	WEFT_WANT_TLS = 10, /* its bytes are TLS: of those just the first, else what they carry */
 };
 
 #define WEFT_UNTIL_AHEAD (1u << 30) /* most bytes from here to `until` */

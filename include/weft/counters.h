@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 OR BSD-2-Clause */
 /*
  * What the BPF programs count, one slot each in a per-CPU array. The books:
- *   seen = filtered + unwanted + coalesced + shed + emitted + lost_full + lost_map
+ *   seen = filtered + unwanted + coalesced + shed + emitted + lost_full +
+ *          lost_map + encrypted
  */
 #pragma once
 
@@ -12,6 +13,7 @@
 	X(UNWANTED, "unwanted", "of connections whose bytes are not understood")                   \
 	X(COALESCED, "coalesced", "inside a body: the call that ends it tells of them")            \
 	X(SHED, "shed", "of connections left out to stay within the budget")                       \
+	X(ENCRYPTED, "encrypted", "of TLS: what it carries is told of by its library's calls")     \
 	X(EMITTED, "emitted", "records of socket calls handed to the agent")                       \
 	X(LOST_FULL, "lost_full", "records lost: the ring buffer was full")                        \
 	X(LOST_MAP, "lost_map", "calls lost: the connection table was full")                       \
@@ -27,6 +29,8 @@
 	X(NO_COPY_FAULT, "no_copy_fault", "buffers that could not be read")                        \
 	X(SKIPPED_PEEK, "skipped_peek", "receives that left the bytes in place (MSG_PEEK)")        \
 	X(SKIPPED_OOB, "skipped_oob", "receives from beside the stream (MSG_OOB, MSG_ERRQUEUE)")   \
+	X(TLS_UNMATCHED, "tls_unmatched",                                                          \
+		"calls of TLS libraries whose connection was not known yet, or never")             \
 	X(UNNUMBERED, "unnumbered", "calls on kTLS, sockmap or MPTCP sockets")
 
 enum weft_kernel_counter {

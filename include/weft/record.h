@@ -53,6 +53,9 @@ enum {
 	WEFT_CALLER_TRACED = 1u << 0, /* OPEN, Unix and accepted: so is the client, whose record may
 					 come later */
 	WEFT_UNIX = 1u << 7, /* OPEN: a Unix stream socket: struct weft_open_unix */
+	WEFT_PIECES =
+		1u << 7, /* DATA: what was copied are pieces of it, each behind a struct weft_piece
+			  */
 	WEFT_FRESH = 1u << 5, /* DATA: nothing was sent or received on the socket before */
 	WEFT_QUIET = 1u << 6, /* DATA: nothing was under way before, if this asks and not answers */
 	WEFT_LOCAL_CLIENT = 1u << 7, /* PROC: it connects to this very host */
@@ -75,6 +78,14 @@ enum weft_no_copy {
 	WEFT_NO_COPY_MAX,
 };
 
+/* Which bytes of a connection a DATA record tells of. */
+enum weft_layer {
+	WEFT_LAYER_SOCKET = 0, /* those that the socket moved */
+	WEFT_LAYER_TLS = 1, /* the same, and they are TLS */
+	WEFT_LAYER_PLAIN = 2, /* what TLS carries: numbered by itself, from the number of the
+				 connection's first byte on, at both ends */
+};
+
 struct weft_record {
 	uint64_t time_ns; /* CLOCK_MONOTONIC at the return of the call */
 	uint8_t type;
@@ -95,10 +106,18 @@ struct weft_data {
 	uint16_t off; /* of the captured bytes behind seq; 0xffff: they are the call's last */
 	uint16_t caught; /* number of captured bytes that follow this struct */
 	uint8_t why; /* enum weft_no_copy */
-	uint8_t pad[3];
+	uint8_t layer; /* enum weft_layer */
+	uint8_t pad[2];
 };
 
 #define WEFT_OFF_TAIL 0xffffu
+
+/* Captured bytes of a call from `at` on, which follow; of those between two pieces nothing is
+ * missing that was wanted. In order, and not aligned. */
+struct weft_piece {
+	uint32_t at; /* behind seq */
+	uint32_t len;
+};
 
 /* Addresses are 16 bytes; IPv4 stands in its v4-mapped form (RFC 4291, 2.5.5.2). Ports are in
  * host byte order. "local" is the end that the traced process owns. */
@@ -147,6 +166,7 @@ struct weft_proc {
 
 static_assert(sizeof(struct weft_record) == 24, "record layout");
 static_assert(sizeof(struct weft_data) == 56, "record layout");
+static_assert(sizeof(struct weft_piece) == 8, "record layout");
 static_assert(sizeof(struct weft_open) == 80, "record layout");
 static_assert(sizeof(struct weft_open_unix) == 192, "record layout");
 static_assert(sizeof(struct weft_shut) == 48, "record layout");

@@ -175,6 +175,19 @@ void capture_detach(struct capture *c)
 	(void)c;
 }
 
+int capture_probe(struct capture *c, const char *path, uint32_t number,
+	const struct tls_symbols *symbols, struct probes **ret_probes)
+{
+	(void)c, (void)path, (void)number, (void)symbols, (void)ret_probes;
+	return -ENOTSUP;
+}
+
+bool capture_probes_multi(struct capture *c)
+{
+	(void)c;
+	return true;
+}
+
 uint64_t capture_bad(const struct capture *c)
 {
 	(void)c;
@@ -201,6 +214,15 @@ void capture_local_clients(struct capture *c, bool wanted)
 void capture_want(struct capture *c, uint64_t conn, enum weft_want want)
 {
 	(void)c, (void)conn, (void)want;
+}
+
+void capture_want_frames(
+	struct capture *capture, uint64_t conn, enum weft_direction direction, uint32_t at)
+{
+	(void)capture;
+	(void)conn;
+	(void)direction;
+	(void)at;
 }
 
 void capture_want_until(

@@ -48,7 +48,8 @@ class Empty(Nothing):
     title = "(b) empty hooks"
 
     def start(self):
-        self.child = Child([self.args.build / "tests/bench/empty_hooks", self.args.hooks], cpus=self.cpus,
+        self.child = Child([self.args.build / "tests/bench/empty_hooks", self.args.hooks,
+                            *self.workload.libraries()], cpus=self.cpus,
                            log=self.log, cgroup=self.group, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if self.child.proc.stdout.readline() != b"ready\n":
             self.child.proc.wait()

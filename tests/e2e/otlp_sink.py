@@ -248,8 +248,8 @@ def record_of(span, resource, scope):
 
 
 class OtlpSink:
-    def __init__(self, port=0, protocol="http", tls=None, client_cert=False, out=None):
-        self.protocol, self.tls, self.client_cert, self.out = protocol, tls, client_cert, out
+    def __init__(self, port=0, protocol="http", tls=None, client_cert=False, out=None, host="127.0.0.1"):
+        self.protocol, self.tls, self.client_cert, self.out, self.host = protocol, tls, client_cert, out, host
         self.faults = collections.deque()
         self.requests, self.violations = [], []
         self._spans, self._lock = [], threading.Lock()
@@ -338,7 +338,7 @@ class OtlpSink:
             def handle_error(self, *_):
                 pass
 
-        server = Server(("127.0.0.1", port), Handler)
+        server = Server((self.host, port), Handler)
         if self.tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self.tls.server_cert, self.tls.server_key)

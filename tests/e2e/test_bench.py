@@ -41,7 +41,7 @@ def bench(tmp, *args):
 
 
 def test_every_workload(tmp_path):
-    """Every request of HTTP/1 is a span, no other is, nothing is lost, and a body's size is known."""
+    """Every request of HTTP is a span, no other is, nothing is lost, and a body's size is known."""
     printed, lines = bench(tmp_path, "--workload", "all", "--variants", "weft", "--no-programs")
     assert {name for name, _ in lines} == set(workloads.WORKLOADS)
     for (name, _), line in lines.items():

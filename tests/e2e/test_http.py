@@ -9,6 +9,7 @@ from weftlib.http import Raw, request
 from weftlib.proc import free_port
 from weftlib.spans import client, expect, server
 
+SAID = "TLS that is not traced"  # the case "garbage"
 OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 END = "\r\n\r\n"
 

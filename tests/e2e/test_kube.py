@@ -1,29 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pods by their names: what the API server says of them reaches their spans, whatever happens to it."""
-import json
 import re
 import subprocess
-import time
 
 import pytest
 
 pytest.importorskip("opentelemetry.proto.trace.v1.trace_pb2", reason="opentelemetry-proto is not installed")
 from otlp_sink import OtlpSink, TlsFiles  # noqa: E402
 from weftlib import paths, servers  # noqa: E402
-from weftlib.clock import patience, pause  # noqa: E402
+from weftlib.clock import patience, pause, until  # noqa: E402
 from weftlib.http import Raw, get  # noqa: E402
 from weftlib.kube import FORMS, NODE, Api, Pod, endpointslice, service  # noqa: E402
 from weftlib.proc import free_port  # noqa: E402
 
 pytestmark = pytest.mark.live
-
-
-def until(condition, what, timeout=10):
-    end = time.monotonic() + patience(timeout)
-    while not (found := condition()):
-        assert time.monotonic() < end, what() if callable(what) else what
-        time.sleep(0.05)
-    return found
 
 
 class Cluster:
@@ -190,7 +180,7 @@ def test_an_api_server_that_is_down_for_long(cluster):
     assert "k8s.pod.name" not in first["resource"] and first["resource"]["container.id"] == pod.id
     pause(4)  # the time for which spans of the former name are expected
     cluster.api.start()
-    until(lambda: agent.metrics()["weft_kubernetes_pods_synced"] == 1, lambda: agent.log()[-2000:], timeout=20)
+    until(lambda: agent.metrics()["weft_kubernetes_pods"] == 1, lambda: agent.log()[-2000:], timeout=20)
     assert get(port, "/2")[0] == 200
     second = cluster.spans(2)[1]
     assert second["resource"]["k8s.pod.name"] == "app-1"
@@ -409,6 +399,24 @@ def test_what_is_not_allowed_is_said(cluster):
     pause(2)
     assert agent.log().count("endpointslices: forbidden") == 1, "once"
     cluster.end(1, expect_log="Kubernetes API")
+
+
+def test_every_version_is_gone_at_once(cluster):
+    """A server that lists and then says 410 to each watch is asked less and less often."""
+    api = cluster.api.start()
+    api.fail = [("watch=1", 410)] * 100000
+    cluster.weft()
+    pause(5)
+    lists = [path for path, query in api.requests if "watch" not in query]
+    assert len(lists) < 30, len(lists)
+    api.fail = []
+    app = cluster.pod("app-1")
+    port = cluster.serve(app)
+    until(lambda: cluster.agent.metrics()["weft_kubernetes_pods"] == 1, lambda: cluster.agent.log()[-2000:], timeout=60)
+    assert get(port, "/a")[0] == 200
+    [span] = cluster.spans(1)
+    assert span["resource"]["k8s.pod.name"] == "app-1"
+    cluster.end(1)
 
 
 def test_tls(lab, hooks):

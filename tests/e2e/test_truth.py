@@ -12,8 +12,17 @@ REQUESTS = int(os.environ.get("WEFT_TRUTH_REQUESTS", "60"))
 @pytest.mark.parametrize("cpus", [1, 2])
 @pytest.mark.parametrize("kind", kinds.KINDS)
 def test_parents(tmp_path, need, kind, cpus, capsys):
+    judge(tmp_path, need, kind, cpus, capsys)
+
+
+@pytest.mark.parametrize("kind", kinds.SECURE)
+def test_parents_over_tls(tmp_path, need, kind, capsys):
+    judge(tmp_path, need, kind, 2, capsys)
+
+
+def judge(tmp_path, need, kind, cpus, capsys):
     live_or_skip()
-    need(kind.partition("-")[0], "nginx")
+    need(kind.removeprefix(kinds.TLS).partition("-")[0], "nginx")
     table = run.measure(tmp_path, kind, cpus, [1, 8, 64], REQUESTS)
     rows = list(run.rows(kind, cpus, table))
     with capsys.disabled():
@@ -25,7 +34,7 @@ def test_parents(tmp_path, need, kind, cpus, capsys):
         assert r["outside"] == 0, f"{r}\n{notes}"
         assert r["missing"] == 0, f"{r}\n{notes}"
         assert r["socket_orphans"] == 0, f"{r}\n{notes}"
-        if kind in kinds.COMPLETE:
+        if kind.removeprefix(kinds.TLS) in kinds.COMPLETE:
             assert r["orphans"] == 0, f"{r}\n{notes}"
         elif r["concurrency"] == 1 and r["phase"] == "call":
             assert r["right"] > 0, f"{r}\n{notes}"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The input is a script: calls on either side of a connection, whole, cut short, or lost. The rig
  * aborts where the contract of protocol.h is broken. */
-#include "../unit/http1_rig.h"
+#include "../unit/proto_rig.h"
 
 static const char *const PHRASES[] = {
 	"GET / HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -1,93 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "span/builder.h"
-
 #include "core/cleanup.h"
+#include "builder_rig.h"
 #include "guard.h"
 #include "span/target.h"
 #include "span/text.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
-
-#define OFFSET 1700000000000000000ull
-
-static const struct endpoints ENDS = {
-	.local_addr = {[10] = 0xff, [11] = 0xff, 10, 0, 0, 1},
-	.remote_addr = {[10] = 0xff, [11] = 0xff, 10, 0, 0, 2},
-	.local_port = 8080,
-	.remote_port = 40000,
-	.netns = 1,
-};
-
-static struct span_builder *make_with(const struct span_options *options)
-{
-	struct span_builder *builder;
-
-	cr_assert_eq(span_builder_new(options, &builder), 0);
-	return builder;
-}
-
-static struct span_builder *make(void)
-{
-	struct span_options options = {.query = true, .max_routes = 1000};
-
-	return make_with(&options);
-}
-
-/* A whole exchange; one at a time. */
-static struct exchange *call(
-	enum role role, const char *method, const char *target, unsigned status)
-{
-	static struct exchange ex;
-
-	memset(&ex, 0, sizeof(ex));
-	ex.role = role;
-	ex.ends = &ENDS;
-	ex.pid = 42;
-	ex.request_start_ns = 100;
-	ex.request_end_ns = 110;
-	ex.reply_start_ns = 190;
-	ex.reply_end_ns = 200;
-	ex.end = END_PAIRED;
-	ex.http.method = slice_str(method);
-	ex.http.target = slice_str(target);
-	ex.http.host = SLICE("bank.example:8443");
-	ex.http.request_minor = 1;
-	ex.http.status = (uint16_t)status;
-	return &ex;
-}
-
-static const struct attr *find(const struct span *span, const char *key)
-{
-	for (unsigned i = 0; i < span->attr_count; i++)
-		if (slice_eq(span->attrs[i].key, slice_str(key)))
-			return &span->attrs[i];
-	return NULL;
-}
-
-/* An attribute as text; "" if there is none. */
-static const char *text_of(const struct span *span, const char *key)
-{
-	static char text[9000];
-	const struct attr *attr = find(span, key);
-
-	if (!attr)
-		return "";
-	if (attr->type == ATTR_INT)
-		snprintf(text, sizeof(text), "%lld", (long long)attr->num);
-	else
-		snprintf(text, sizeof(text), attr->type == ATTR_STRINGS ? "[%.*s]" : "%.*s",
-			(int)attr->str.len, attr->str.ptr);
-	return text;
-}
-
-#define has(span, key, text)                                                                       \
-	cr_assert_str_eq(text_of(span, key), text, "%s = %s", key, text_of(span, key))
-
-static bool named(const struct span *span, const char *name)
-{
-	return slice_eq(span->name, slice_str(name));
-}
 
 Test(builder, server)
 {
@@ -583,5 +502,30 @@ Test(builder, unix_sockets_have_a_path_and_no_ports)
 	span_build(b, ex, OFFSET, 0, &span);
 	has(&span, "server.address", "/run/app.sock");
 	has(&span, "server.port", "");
+	span_builder_free(b);
+}
+
+/* HTTP/2 on a connection that is older than weft: what is not known is left out, and said. */
+Test(builder, unknown_fields)
+{
+	struct span_builder *b = make();
+	struct exchange *ex = call(ROLE_CLIENT, "GET", "", 200);
+	struct span span;
+
+	ex->http.major = 2;
+	ex->http.unknown = true;
+	ex->http.host = (struct slice){NULL, 0};
+	span_build(b, ex, OFFSET, 0, &span);
+	cr_assert(named(&span, "GET"));
+	has(&span, "url.full", "");
+	has(&span, "weft.incomplete", "headers");
+	has(&span, "server.address", "10.0.0.2");
+	cr_assert_eq(span.status, SPAN_UNSET);
+	ex->role = ROLE_SERVER;
+	ex->http.method = (struct slice){NULL, 0};
+	span_build(b, ex, OFFSET, 0, &span);
+	cr_assert(named(&span, "HTTP"));
+	has(&span, "http.request.method", "");
+	has(&span, "url.path", "");
 	span_builder_free(b);
 }

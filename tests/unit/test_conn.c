@@ -29,6 +29,15 @@ void capture_want(struct capture *capture, uint64_t conn, enum weft_want want)
 	wants[conn] = want;
 }
 
+void capture_want_frames(
+	struct capture *capture, uint64_t conn, enum weft_direction direction, uint32_t at)
+{
+	(void)capture;
+	(void)direction;
+	(void)at;
+	wants[conn] = WEFT_WANT_CALLS;
+}
+
 void capture_want_until(
 	struct capture *capture, uint64_t conn, enum weft_direction direction, uint32_t until)
 {
@@ -133,6 +142,23 @@ static void on_opaque(void *ctx, uint32_t pid, bool tunnel, bool on)
 	(void)on;
 }
 
+static bool readable;
+static unsigned unreads;
+
+static bool on_readable(void *ctx, uint32_t pid)
+{
+	(void)ctx;
+	(void)pid;
+	return readable;
+}
+
+static void on_unread(void *ctx, uint32_t pid)
+{
+	(void)ctx;
+	(void)pid;
+	unreads++;
+}
+
 static const struct conns_ops OPS = {
 	.connecting = on_connecting,
 	.connected = on_ends,
@@ -142,6 +168,8 @@ static const struct conns_ops OPS = {
 	.gone = on_gone,
 	.unseen = on_unseen,
 	.opaque = on_opaque,
+	.readable = on_readable,
+	.unread = on_unread,
 };
 
 static void start(void)
@@ -515,4 +543,110 @@ Test(conn, when_an_export_is_over_its_port_is_free)
 	conns_on_close(conns, &rec);
 	announce(2, 10, 0, "127.0.0.1:4318", "127.0.0.1:5000");
 	cr_assert(serves(2));
+}
+
+/* TLS */
+
+static void move_layer(uint64_t id, enum weft_layer layer, uint32_t seq, uint32_t other,
+	const char *bytes, size_t n, uint8_t flags)
+{
+	struct {
+		struct weft_data data;
+		char bytes[64];
+	} rec = {.data = {
+			 .head = {now, WEFT_RECORD_DATA, flags, 0, 10, 10, 0},
+			 .conn = id,
+			 .seq = seq,
+			 .other = other,
+			 .len = (uint32_t)n,
+			 .caught = (uint16_t)n,
+			 .age_ns = UINT32_MAX,
+			 .layer = (uint8_t)layer,
+		 }};
+
+	rec.data.head.size = (uint16_t)(sizeof(rec.data) + rec.data.caught);
+	memcpy(rec.bytes, bytes, n);
+	conns_on_data(conns, &rec.data, now);
+}
+
+static void end_conn(uint64_t id)
+{
+	struct weft_shut rec = {
+		.head = {now, WEFT_RECORD_CLOSE, 0, sizeof(rec), 10, 10, 0},
+		.conn = id,
+		.recv_seq = 77777,
+	};
+
+	conns_on_close(conns, &rec);
+}
+
+static void shut_conn(uint64_t id)
+{
+	struct weft_shut rec = {
+		.head = {now, WEFT_RECORD_SHUT, 0, sizeof(rec), 10, 10, 0},
+		.conn = id,
+		.recv_seq = 77777,
+	};
+
+	conns_on_shut(conns, &rec);
+}
+
+#define CIPHER "\x16\x03\x01\x00\x04\x01\x00\x00\x00"
+#define REPLY  "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+/* What TLS carries has numbers of its own; the socket's bytes beside it are no longer looked at. */
+Test(conn, tls_opens)
+{
+	readable = true;
+	open_conn(1);
+	move_layer(1, WEFT_LAYER_TLS, 500, 0, CIPHER, 9, WEFT_SEND_BIT | WEFT_FRESH);
+	cr_assert_eq(conns_exchanges(conns), 0);
+	move_layer(1, WEFT_LAYER_PLAIN, 500, 500, REQUEST, strlen(REQUEST),
+		WEFT_SEND_BIT | WEFT_FRESH);
+	cr_assert_eq(conns_exchanges(conns), 1);
+	move_layer(1, WEFT_LAYER_TLS, 900, 0, "GET / HTTP/1.1\r\n\r\n", 18, WEFT_SEND_BIT);
+	cr_assert_eq(conns_exchanges(conns), 1);
+	/* the peer's FIN came before its last bytes were taken out */
+	shut_conn(1);
+	now += 1;
+	move_layer(1, WEFT_LAYER_PLAIN, 500, (uint32_t)(500 + strlen(REQUEST)), REPLY,
+		strlen(REPLY), 0);
+	cr_assert_eq(done, 1);
+	cr_assert_eq(how, END_PAIRED);
+	end_conn(1);
+	cr_assert_eq(unreads, 0);
+	cr_assert_eq(conns_count(conns), 0);
+}
+
+Test(conn, tls_that_cannot_be_read_is_said)
+{
+	readable = false;
+	open_conn(1);
+	open_conn(2);
+	move_layer(1, WEFT_LAYER_TLS, 500, 0, CIPHER, 9, WEFT_SEND_BIT | WEFT_FRESH);
+	move_layer(2, WEFT_LAYER_TLS, 500, 0, CIPHER, 9, WEFT_SEND_BIT | WEFT_FRESH);
+	conns_look_sealed(conns, now);
+	cr_assert_eq(unreads, 0, "nothing may have been said on it yet");
+	end_conn(1);
+	cr_assert_eq(unreads, 1);
+	now += MINUTE;
+	conns_look_sealed(conns, now);
+	conns_look_sealed(conns, now);
+	cr_assert_eq(unreads, 2, "once");
+	end_conn(2);
+	cr_assert_eq(unreads, 2);
+}
+
+/* Joined in its middle, where the programs did not see what it is. */
+Test(conn, tls_is_told_by_its_bytes)
+{
+	readable = true;
+	open_conn(1);
+	say(1, 100, "\x17\x03\x03\x01\x20", 0);
+	cr_assert_eq(wants[1], WEFT_WANT_TLS);
+	move_layer(1, WEFT_LAYER_PLAIN, 0, 0, REQUEST, strlen(REQUEST),
+		WEFT_SEND_BIT | WEFT_UNNUMBERED | WEFT_QUIET);
+	cr_assert_eq(conns_exchanges(conns), 1);
+	end_conn(1);
+	cr_assert_eq(done, 1);
 }

@@ -125,22 +125,17 @@ Test(doctor, verdicts)
 		enum feature feature;
 		int error, status;
 	} cases[] = {
-		{FEATURE_MAX, 0, DOCTOR_GOOD},
-		{FEATURE_BPF, EPERM, DOCTOR_CANNOT},
-		{FEATURE_BTF, ENOENT, DOCTOR_CANNOT},
-		{FEATURE_READ, EPERM, DOCTOR_CANNOT},
+		{FEATURE_MAX, 0, DOCTOR_GOOD}, {FEATURE_BPF, EPERM, DOCTOR_CANNOT},
+		{FEATURE_BTF, ENOENT, DOCTOR_CANNOT}, {FEATURE_READ, EPERM, DOCTOR_CANNOT},
 		{FEATURE_LIFE, EPERM, DOCTOR_CANNOT},
 		{FEATURE_FENTRY, 0, DOCTOR_GOOD}, /* nothing that could be granted */
-		{FEATURE_FENTRY, EPERM, DOCTOR_LIMITED},
-		{FEATURE_SOCK, 0, DOCTOR_GOOD},
+		{FEATURE_FENTRY, EPERM, DOCTOR_LIMITED}, {FEATURE_SOCK, 0, DOCTOR_GOOD},
 		{FEATURE_SOCK, EPERM, DOCTOR_GOOD}, /* fentry is there */
-		{FEATURE_SYSCALLS, EACCES, DOCTOR_GOOD},
-		{FEATURE_RINGBUF, 0, DOCTOR_GOOD},
-		{FEATURE_PERFBUF, EACCES, DOCTOR_GOOD},
-		{FEATURE_PROCESSES, EACCES, DOCTOR_LIMITED},
-		{FEATURE_CALL, 0, DOCTOR_CANNOT},
-		{FEATURE_PIDNS, 0, DOCTOR_CANNOT},
-		{FEATURE_CGROUP2, 0, DOCTOR_LIMITED},
+		{FEATURE_SYSCALLS, EACCES, DOCTOR_GOOD}, {FEATURE_RINGBUF, 0, DOCTOR_GOOD},
+		{FEATURE_PERFBUF, EACCES, DOCTOR_GOOD}, {FEATURE_PROCESSES, EACCES, DOCTOR_LIMITED},
+		{FEATURE_CALL, 0, DOCTOR_CANNOT}, {FEATURE_PIDNS, 0, DOCTOR_CANNOT},
+		{FEATURE_CGROUP2, 0, DOCTOR_LIMITED}, {FEATURE_PROBES, EPERM, DOCTOR_LIMITED},
+		{FEATURE_TLS, 0, DOCTOR_GOOD}, /* said, and no fault of the machine */
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -206,6 +201,7 @@ Test(features, probe)
 	struct features f;
 
 	features_probe(&f);
+	features_look_for_tls(&f);
 	for (int i = 0; i < FEATURE_MAX; i++) {
 		cr_expect(f.v[i].detail[0], "feature %d", i);
 		cr_expect(!f.v[i].ok || !f.v[i].error, "feature %d", i);

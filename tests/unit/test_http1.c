@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "http1_rig.h"
+#include "proto_rig.h"
 
 #include <criterion/criterion.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Replies to requests that are not whole: they end the exchange, with what is known of it. */
-#include "http1_rig.h"
+#include "proto_rig.h"
 
 #include <criterion/criterion.h>
 

@@ -111,7 +111,7 @@ Test(http1_head, table)
 		if (parse != PARSE_CONSUMED)
 			continue;
 		cr_assert_eq(used + c->left, c->bytes.len, "%zu", i);
-		cr_assert_eq(head.n, c->fields, "%zu", i);
+		cr_assert_eq(head.fields.n, c->fields, "%zu", i);
 		cr_assert_eq(head.framing, c->framing, "%zu", i);
 		cr_assert_eq(head.length, c->length, "%zu", i);
 	}
@@ -166,16 +166,16 @@ Test(http1_head, values)
 	is(head.start.method, "GET");
 	is(head.start.target, "/x");
 	cr_assert_eq(head.start.minor, 0);
-	is(head.host, "h");
-	is(head.user_agent, "a b c");
-	is(head.traceparent, "00-1");
-	cr_assert_eq(head.traceparents, 2);
-	cr_assert_eq(head.tracestates, 1);
-	is(head.x_forwarded_for, "1, 2");
-	is(head.forwarded, "for=3");
-	cr_assert_eq(head.n, 9);
-	is(head.fields[8].name, "E");
-	is(head.fields[8].value, "");
+	is(head.fields.host, "h");
+	is(head.fields.user_agent, "a b c");
+	is(head.fields.traceparent, "00-1");
+	cr_assert_eq(head.fields.traceparents, 2);
+	cr_assert_eq(head.fields.tracestates, 1);
+	is(head.fields.x_forwarded_for, "1, 2");
+	is(head.fields.forwarded, "for=3");
+	cr_assert_eq(head.fields.n, 9);
+	is(head.fields.v[8].name, "E");
+	is(head.fields.v[8].value, "");
 }
 
 Test(http1_head, limits)
@@ -194,7 +194,7 @@ Test(http1_head, limits)
 	cr_assert_eq(http1_head_parse(slice_of(big, n + 4), false, &scanned, &head, &used),
 		PARSE_CONSUMED);
 	cr_assert_eq(used, n + 4);
-	cr_assert_eq(head.fields[0].value.len, 1 + (n - 20) / 4 * 3);
+	cr_assert_eq(head.fields.v[0].value.len, 1 + (n - 20) / 4 * 3);
 	/* one that does not end */
 	memset(big + n, 'x', sizeof(big) - n);
 	scanned = 0;
@@ -205,14 +205,14 @@ Test(http1_head, limits)
 		PARSE_BAD);
 	/* more fields than are kept: the framing is still seen */
 	n = (size_t)snprintf(big, sizeof(big), "GET / HTTP/1.1\r\n");
-	for (int i = 0; i < HTTP1_FIELDS + 5; i++)
+	for (int i = 0; i < HTTP_FIELDS + 5; i++)
 		n += (size_t)snprintf(big + n, sizeof(big) - n, "A%d: b\r\n", i);
 	n += (size_t)snprintf(big + n, sizeof(big) - n, "Content-Length: 5\r\n\r\n");
 	scanned = 0;
 	cr_assert_eq(
 		http1_head_parse(slice_of(big, n), false, &scanned, &head, &used), PARSE_CONSUMED);
-	cr_assert_eq(head.n, HTTP1_FIELDS);
-	cr_assert(head.cut);
+	cr_assert_eq(head.fields.n, HTTP_FIELDS);
+	cr_assert(head.fields.cut);
 	cr_assert_eq(head.length, 5);
 }
 

@@ -4,7 +4,7 @@
  * calls of their own: nothing in a body is ever an exchange, and what follows the message under way
  * is found.
  */
-#include "http1_rig.h"
+#include "proto_rig.h"
 
 #include <criterion/criterion.h>
 

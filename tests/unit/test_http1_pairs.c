@@ -4,7 +4,7 @@
  * at random: whatever happens, no request may end with another's reply; and where nothing happens,
  * every one must end with its own.
  */
-#include "http1_rig.h"
+#include "proto_rig.h"
 
 #include <criterion/criterion.h>
 

@@ -67,6 +67,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- concat $all .Values.extraCapabilities | uniq | toYaml -}}
 {{- end -}}
 
+{{/* The kubelet kills what has not ended by then. */}}
+{{- define "weft.gracePeriod" -}}
+{{- $drain := .Values.config.drain | default "5s" | toString -}}
+{{- $seconds := regexFind "^[0-9.]+" $drain | float64 -}}
+{{- if hasSuffix "ms" $drain -}}
+{{- $seconds = divf $seconds 1000 -}}
+{{- else if hasSuffix "m" $drain -}}
+{{- $seconds = mulf $seconds 60 -}}
+{{- else if hasSuffix "h" $drain -}}
+{{- $seconds = mulf $seconds 3600 -}}
+{{- end -}}
+{{- if le (.Values.terminationGracePeriodSeconds | float64) $seconds -}}
+{{- fail (printf "terminationGracePeriodSeconds: %v is not longer than config.drain (%s): spans would be lost" .Values.terminationGracePeriodSeconds $drain) -}}
+{{- end -}}
+{{- .Values.terminationGracePeriodSeconds -}}
+{{- end -}}
+
 {{/* What ends in a ConfigMap can be read by everyone who may look at the namespace. */}}
 {{- define "weft.refuseSecrets" -}}
 {{- $otlp := .Values.config.otlp | default dict -}}

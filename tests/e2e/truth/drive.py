@@ -31,7 +31,7 @@ def make(op, phase, concurrency):
     return token, f"/{op}/{token}" + (f"/{address(n)}" if op == "refuse" else "")
 
 
-def drive(port, phase, concurrency, count, ops=None):
+def drive(port, phase, concurrency, count, ops=None, tls=False):
     """Runs one cell. [(token, op, path)] of what was answered with 200."""
     ops = ops or PHASES[phase]
     work, done = queue.SimpleQueue(), []
@@ -47,7 +47,7 @@ def drive(port, phase, concurrency, count, ops=None):
             except queue.Empty:
                 break
             for attempt in (1, 2):
-                raw = raw or Raw(port, timeout=60)
+                raw = raw or Raw(port, timeout=60, tls=tls)
                 try:
                     raw.send(request(path, headers=[("X-Token", token)]))
                     status, headers, _ = raw.reply()

@@ -10,19 +10,21 @@ LOOPS = ("node", "asyncio", "go")
 PROXIES = ("nginx", "nginx-keepalive", "haproxy", "haproxy-pool", "apache")
 KINDS = BLOCKING + PROXIES + LOOPS
 COMPLETE = BLOCKING + PROXIES
+TLS = "tls+"  # before a kind: over HTTPS, with what is behind it as well
+SECURE = tuple(TLS + kind for kind in ("python", "gunicorn", "ruby", "nginx", "nginx-keepalive", "haproxy", "node", "asyncio", "go"))
 
 
-def start(lab, kind, leaf, beat=0):
+def start(lab, kind, leaf, beat=0, tls=False):
     """The server under judgement, in front of the leaf."""
     if kind in PROXIES:
         return {
-            "nginx": lambda: servers.nginx_proxy(lab, kind, leaf, workers=2),
-            "nginx-keepalive": lambda: servers.nginx_proxy(lab, kind, leaf, keepalive=POOL),
-            "haproxy": lambda: servers.haproxy(lab, kind, leaf),
+            "nginx": lambda: servers.nginx_proxy(lab, kind, leaf, workers=2, tls=tls),
+            "nginx-keepalive": lambda: servers.nginx_proxy(lab, kind, leaf, keepalive=POOL, tls=tls),
+            "haproxy": lambda: servers.haproxy(lab, kind, leaf, tls=tls),
             "haproxy-pool": lambda: servers.haproxy(lab, kind, f"{leaf} maxconn {POOL}"),
             "apache": lambda: servers.apache_proxy(lab, kind, leaf),
         }[kind]()
-    return servers.app(lab, kind, kind, to=leaf, pool=POOL, beat=beat)
+    return servers.app(lab, kind, kind, to=leaf, pool=POOL, beat=beat, tls=tls)
 
 
 def phases(kind):

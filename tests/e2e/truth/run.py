@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from truth import drive, judge, kinds  # noqa: E402
 from weftlib import servers  # noqa: E402
-from weftlib.clock import pause  # noqa: E402
+from weftlib.clock import pause, until  # noqa: E402
 from weftlib.lab import Lab  # noqa: E402
 
 COLUMNS = ("requests", "calls", "right", "orphans", "wrong", "missing", "sockets", "socket_orphans",
@@ -27,31 +27,34 @@ LEAF = servers.LEAF + '\n    location / { return 200 "ok\\n"; }'
 
 def measure(tmp, kind, cpus, concurrency, requests, hooks=None, transport=None):
     """One kind of server with so many CPUs for everything. The judge's table."""
+    tls, kind = kind.startswith(kinds.TLS), kind.removeprefix(kinds.TLS)
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, set(sorted(before)[:cpus]))
     lab = Lab(tmp, "truth")
     try:
-        leaf = servers.nginx(lab, "leaf", LEAF)
+        leaf = servers.nginx(lab, "leaf", LEAF, tls=tls)
         beats = kind not in kinds.PROXIES
         done = {}
         agent = lab.weft(hooks=hooks, transport=transport)
-        app = kinds.start(lab, kind, leaf.port)
+        app = kinds.start(lab, kind, leaf.port, tls=tls)
+        libraries = tls + (tls and kind in ("node", "go"))  # those have their own
+        until(lambda: agent.metrics()["weft_tls_libraries"] >= libraries, "not all TLS libraries are probed")
         if kind in kinds.LOOPS:
             # Only a request that found its process idle for a second can prove what its calls are for.
             pause(1.2)
         for many in concurrency:
             for phase, ops in kinds.phases(kind):
-                done[phase, many] = drive.drive(app.port, phase, many, requests, ops)
+                done[phase, many] = drive.drive(app.port, phase, many, requests, ops, tls)
         # As it comes out of a restart under load: the first requests already overlap.
         app.stop()
-        app = kinds.start(lab, kind, leaf.port)
+        app = kinds.start(lab, kind, leaf.port, tls=tls)
         many = max(concurrency)
-        done["cold", many] = drive.drive(app.port, "cold", many, requests, ["call" if beats else "pass"])
+        done["cold", many] = drive.drive(app.port, "cold", many, requests, ["call" if beats else "pass"], tls)
         if beats:
             app.stop()
-            app = kinds.start(lab, kind, leaf.port, beat=7)
+            app = kinds.start(lab, kind, leaf.port, beat=7, tls=tls)
             for many in concurrency:
-                done["beside", many] = drive.drive(app.port, "beside", many, requests, ["call"])
+                done["beside", many] = drive.drive(app.port, "beside", many, requests, ["call"], tls)
             app.stop()
         spans = agent.stop()
         return judge.judge(spans, kind, done)
@@ -105,8 +108,8 @@ def main():
     result, notes = [], []
     show_head()
     for kind in args.kinds.split(","):
-        if program := servers.missing(*servers.NEEDS[kind.partition("-")[0]]):
-            print(f"{kind}: skipped, {program} is not installed", file=sys.stderr)
+        if why := servers.missing(*servers.NEEDS[kind.removeprefix(kinds.TLS).partition("-")[0]]):
+            print(f"{kind}: skipped, {why}", file=sys.stderr)
             continue
         for cpus in args.cpus:
             tmp = base / f"{kind}-{cpus}"

@@ -69,6 +69,9 @@ class Weft:
         assert status == 200, f"/metrics: {status}\n{self.log()[-2000:]}"
         return books.Metrics(text)
 
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.child.pid}/fd"))
+
     def spans(self):
         """Every span exported so far."""
         with open(self.out_path, "rb") as out:

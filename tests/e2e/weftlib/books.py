@@ -36,7 +36,8 @@ def check(m, lossless=True):
     """Asserts every book. lossless: nothing may have been lost either."""
     k = m.kernel
     equal("kernel calls", k("seen"),
-          sum(map(k, ("filtered", "unwanted", "coalesced", "shed", "emitted", "lost_full", "lost_map"))), m)
+          sum(map(k, ("filtered", "unwanted", "coalesced", "shed", "emitted", "lost_full", "lost_map", "encrypted"))),
+          m)
     equal("records", m["weft_records_read_total"], k("emitted") + k("life_emitted"), m)
     equal("bad records", m["weft_records_bad_total"], 0, m)
     equal("requests", m["weft_requests_total"], m["weft_requests_done_total"] + m["weft_requests_open"], m)

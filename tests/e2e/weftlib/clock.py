@@ -15,3 +15,12 @@ def patience(seconds):
 def pause(seconds):
     """Long enough for something to have happened that cannot be waited for."""
     time.sleep(seconds * SCALE)
+
+
+def until(condition, what, timeout=10):
+    """What the condition gives once it holds; an AssertionError with `what`, or what that returns, if it does not."""
+    end = time.monotonic() + patience(timeout)
+    while not (found := condition()):
+        assert time.monotonic() < end, what() if callable(what) else what
+        time.sleep(0.05)
+    return found

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP by hand: exact bytes in exact calls."""
 import socket
+import ssl
 
 from .clock import patience
 
@@ -16,7 +17,7 @@ def request(path="/", method="GET", host="t", minor=1, headers=(), body=b"", clo
 class Raw:
     """A client connection that sends what it is told to."""
 
-    def __init__(self, port, host="127.0.0.1", timeout=10, source=None):
+    def __init__(self, port, host="127.0.0.1", timeout=10, source=None, tls=False):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(patience(timeout))
@@ -24,6 +25,10 @@ class Raw:
         if source:
             self.sock.bind((source, 0))
         self.sock.connect((host, port))
+        if tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
         self.buf = b""
 
     def send(self, *pieces):
@@ -97,7 +102,7 @@ class Raw:
         self.close()
 
 
-def get(port, path="/", host="127.0.0.1", **more):
+def get(port, path="/", host="127.0.0.1", tls=False, **more):
     """One request on a connection of its own."""
-    with Raw(port, host) as raw:
+    with Raw(port, host, tls=tls) as raw:
         return raw.get(path, **more)

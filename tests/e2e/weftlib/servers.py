@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real servers, configured in a directory of the test's own, on free loopback ports."""
 import os
+import platform
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from . import paths
 from .proc import free_port
+
+CPU = Path("/proc/cpuinfo").read_text()
 
 NGINX = """
 worker_processes {workers};
@@ -48,22 +53,39 @@ class Running:
 
 
 def missing(*programs):
-    """The first of the programs that is not installed, or None."""
+    """Why the first of the programs that cannot be had cannot, or None."""
     path = os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin:/usr/local/go/bin"
-    return next((p for p in programs if not shutil.which(p, path=path)), None)
+    absent = next((p for p in programs if not shutil.which(p, path=path)), None)
+    if absent:
+        return f"{absent} is not installed"
+    if "haproxy" in programs and platform.machine() == "x86_64" and " cx16 " not in CPU:
+        return "haproxy needs cmpxchg16b, which an emulated CPU may not have"
+    return None
+
+
+def old_go(major, minor):
+    """Why the Go here cannot build what needs that version, or None."""
+    version = subprocess.run([which("go"), "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout
+    have = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
+    return None if have >= (major, minor) else f"needs Go {major}.{minor}, there is {version.strip()}"
 
 
 def which(program):
     return shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin:/usr/local/go/bin")
 
 
-def nginx(lab, name, server=LEAF, http="", workers=1, sendfile="on", v6=None, port=None, connections=1024, **more):
-    """nginx with the given server block; `connections` of each worker."""
+def nginx(lab, name, server=LEAF, http="", workers=1, sendfile="on", v6=None, port=None, connections=1024, tls=False,
+          listen="", **more):
+    """nginx with the given server block; `connections` of each worker; listen: what else is said of that."""
+    if tls:
+        pem = certificate(lab)
+        listen = f"ssl {listen}"
+        http += f"ssl_certificate {pem}/cert.pem; ssl_certificate_key {pem}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;"
     root, port = lab.dir(name), port or free_port()
     (root / "www").mkdir()
     (root / "nginx.conf").write_text(NGINX.format(
         dir=root, workers=workers, connections=connections, files=2 * connections, http=http, sendfile=sendfile,
-        listen=f"127.0.0.1:{port}", listen6=f"listen {v6};" if v6 else "",
+        listen=f"127.0.0.1:{port} {listen}", listen6=f"listen {v6};" if v6 else "",
         server=server.replace("$ROOT", str(root / "www"))))
     process = lab.process([which("nginx"), "-e", root / "error.log", "-p", root, "-c", root / "nginx.conf"],
                           name, **more)
@@ -77,18 +99,18 @@ def nginx_static(lab, name, **more):
     return nginx(lab, name, "location / { root $ROOT; }", **more)
 
 
-def nginx_proxy(lab, name, to, keepalive=0, rewrite="", **more):
+def nginx_proxy(lab, name, to, keepalive=0, rewrite="", tls=False, **more):
     """A proxy, with that many kept connections to the one behind (0: a new one each); to: its port, or the path
     of its Unix socket."""
     back = f"127.0.0.1:{to}" if isinstance(to, int) else f"unix:{to}"
     http = f"upstream back {{ server {back}; {f'keepalive {keepalive};' if keepalive else ''} }}"
     server = f"""location / {{
       {rewrite}
-      proxy_pass http://back;
+      proxy_pass {'https' if tls else 'http'}://back; {'proxy_ssl_protocols TLSv1.3; proxy_ssl_server_name on; proxy_ssl_name localhost;' if tls else ''}
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       {'proxy_http_version 1.1; proxy_set_header Connection "";' if keepalive else ''}
     }}"""
-    return nginx(lab, name, server, http, **more)
+    return nginx(lab, name, server, http, tls=tls, **more)
 
 
 APACHE = """
@@ -148,16 +170,18 @@ defaults
   timeout server 30s
   {options}
 frontend f
-  bind 127.0.0.1:{port}
+  bind 127.0.0.1:{port} {bind}
   default_backend b
 backend b
   server s 127.0.0.1:{to}
 """
 
 
-def haproxy(lab, name, to, threads=1, options="", **more):
+def haproxy(lab, name, to, threads=1, options="", tls=False, **more):
     root, port = lab.dir(name), free_port()
-    (root / "haproxy.cfg").write_text(HAPROXY.format(port=port, to=to, threads=threads, options=options))
+    (root / "haproxy.cfg").write_text(HAPROXY.format(
+        port=port, to=f"{to} ssl verify none" if tls else to, threads=threads, options=options,
+        bind=f"ssl crt {certificate(lab)}/one.pem" if tls else ""))
     process = lab.process([which("haproxy"), "-db", "-f", root / "haproxy.cfg"], name, **more)
     process.wait_port(port)
     return Running(process, port, name)
@@ -215,22 +239,26 @@ def nginx_fastcgi(lab, name, back, script, keepalive=0, **more):
     return nginx(lab, name, server, http, **more)
 
 
-def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, **more):
-    """One of apps/, the same service in several languages."""
+def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, tls=False, flags=(), **more):
+    """One of apps/, the same service in several languages; tls: over HTTPS, as what it calls; flags: of Go's build."""
     port = free_port()
+    if tls:
+        more["env"] = {"TLS": str(certificate(lab)), "SSL_CERT_FILE": f"{certificate(lab)}/cert.pem", **more.get("env", {})}
     env = {"PORT": str(port), "NEXT": str(to), "POOL": str(pool), "BACKGROUND_MS": str(beat),
            "DEAD": str(dead), "PYTHONDONTWRITEBYTECODE": "1", **more.pop("env", {})}
     argv = {
         "python": lambda: [python(), paths.APPS / "threads.py"],
-        "gunicorn": lambda: [python(), "-m", "gunicorn", "-w", "4", "--backlog", "256", "-b",
-                             f"127.0.0.1:{port}", "wsgi:app"],
+        "gunicorn": lambda: [python(), "-m", "gunicorn", "-w", "4", "--backlog", "256", "-b", f"127.0.0.1:{port}",
+                             *([f"--certfile={certificate(lab)}/cert.pem", f"--keyfile={certificate(lab)}/key.pem"]
+                               if tls else []), "wsgi:app"],
         "asyncio": lambda: [python(), paths.APPS / "aio.py"],
         "node": lambda: [which("node"), paths.APPS / "app.js"],
         "java": lambda: [which("java"), "-XX:TieredStopAtLevel=1", "-Dsun.net.httpserver.nodelay=true", "-cp",
                          java_classes(lab), "App"],
-        "go": lambda: [go_binary(lab)],
+        "go": lambda: [go_binary(lab, *flags)],
         "php": lambda: [which("php"), "-S", f"127.0.0.1:{port}", paths.APPS / "app.php"],
-        "ruby": lambda: [which("puma"), "-b", f"tcp://127.0.0.1:{port}?backlog=256", "-t", "64:64", "-C",
+        "ruby": lambda: [which("puma"), "-b", f"ssl://127.0.0.1:{port}?backlog=256&key={certificate(lab)}/key.pem"
+                         f"&cert={certificate(lab)}/cert.pem" if tls else f"tcp://127.0.0.1:{port}?backlog=256", "-t", "64:64", "-C",
                          puma_config(lab), paths.APPS / "config.ru"],
     }[kind]()
     if kind == "php":
@@ -242,12 +270,26 @@ def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, **more):
 
 NEEDS = {"python": (), "gunicorn": ("gunicorn",), "asyncio": (), "node": ("node",), "java": ("java", "javac"),
          "go": ("go",), "php": ("php",), "ruby": ("puma",), "fpm": (fpm_program() or "php-fpm",), "nginx": ("nginx",), "haproxy": ("haproxy",),
-         "apache": ("apache2",), "curl": ("curl",), "wrk": ("wrk",), "netns": ("ip",), "nft": ("nft",)}
+         "apache": ("apache2",), "curl": ("curl",), "nghttpd": ("nghttpd",), "nghttp": ("nghttp",), "h2load": ("h2load",), "npm": ("npm",), "wrk": ("wrk",), "netns": ("ip",), "nft": ("nft",)}
 
 
 def python():
     """The system's own, where gunicorn's package is."""
     return "/usr/bin/python3"
+
+
+def certificate(lab):
+    """A directory with cert.pem and key.pem, for localhost; both in one.pem."""
+    def make(part):
+        part.mkdir()
+        subprocess.run([which("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", part / "key.pem", "-out", part / "cert.pem", "-days", "30", "-subj", "/CN=localhost",
+                        "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+        (part / "one.pem").write_text((part / "cert.pem").read_text() + (part / "key.pem").read_text())
+        part.chmod(0o755)
+        for file in part.iterdir():
+            file.chmod(0o644)
+    return once(lab, "certificate", make)
 
 
 def once(lab, name, make):
@@ -267,12 +309,52 @@ def java_classes(lab):
     return once(lab, "java-classes", make)
 
 
-def go_binary(lab):
+NETTY = [Path(f"/usr/share/java/netty-{part}.jar") for part in (
+    "buffer", "common", "transport", "transport-native-unix-common", "handler", "codec", "codec-http", "resolver",
+    "tcnative")]
+TCNATIVE = Path(f"/usr/lib/{platform.machine()}-linux-gnu/jni/libnetty-tcnative.so")
+
+
+def netty(lab, name):
+    """apps/Netty.java: HTTPS through OpenSSL in Java."""
+    def make(part):
+        part.mkdir()
+        subprocess.run([which("javac"), "-cp", ":".join(map(str, NETTY)), "-d", part, paths.APPS / "Netty.java"], check=True)
+        # it looks at its own name, which is not Debian's
+        shutil.copy(TCNATIVE, part / "libnetty_tcnative.so")
+        subprocess.run([which("openssl"), "pkcs8", "-topk8", "-nocrypt", "-in", certificate(lab) / "key.pem", "-out",
+                        part / "pkcs8.pem"], check=True)
+        shutil.copy(certificate(lab) / "cert.pem", part)
+    made, port = once(lab, "netty", make), free_port()
+    process = lab.process([which("java"), "-XX:TieredStopAtLevel=1", f"-Djava.library.path={made}", "-cp",
+                           ":".join(map(str, [*NETTY, made])), "Netty"], name, env={"TLS": str(made), "PORT": str(port)})
+    process.wait_port(port, timeout=30)
+    return Running(process, port, name)
+
+
+def go_binary(lab, *flags):
     def make(part):
         env = {**os.environ, "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GOTOOLCHAIN": "local",
                "CGO_ENABLED": "0"}
-        subprocess.run([which("go"), "build", "-o", part, "."], cwd=paths.APPS / "gohttp", env=env, check=True)
-    return once(lab, "gohttp", make)
+        subprocess.run([which("go"), "build", *flags, "-o", part, "."], cwd=paths.APPS / "gohttp", env=env, check=True)
+    return once(lab, "gohttp" + "".join(c for c in "".join(flags) if c.isalnum()), make)
+
+
+def grpc_echo(lab, language):
+    """The argv of apps/grpc in a language, to which serve or call is added; fetched and built once."""
+    source = paths.APPS / "grpc"
+
+    def make_go(part):
+        subprocess.run([which("go"), "build", "-o", part, "."], cwd=source / "go", check=True,
+                       env={**os.environ, "CGO_ENABLED": "0"})
+
+    def make_node(part):
+        shutil.copytree(source / "node", part)
+        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=part, check=True)
+
+    return {"python": lambda: [sys.executable, source / "echo.py"],
+            "go": lambda: [once(lab, "grpc-go", make_go)],
+            "node": lambda: [which("node"), once(lab, "grpc-node", make_node) / "echo.js"]}[language]()
 
 
 def puma_config(lab):

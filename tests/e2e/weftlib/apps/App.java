@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import com.sun.net.httpserver.HttpServer;
+import com.sun.net.httpserver.HttpsConfigurator;
+import com.sun.net.httpserver.HttpsServer;
+import java.io.FileInputStream;
 import java.io.IOException;
 import java.net.ConnectException;
 import java.net.HttpURLConnection;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.net.URL;
+import java.security.KeyStore;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Semaphore;
+import javax.net.ssl.KeyManagerFactory;
+import javax.net.ssl.SSLContext;
 
 /** The JDK's own server on a pool of threads, HttpURLConnection (which keeps connections) to call out. */
 public class App {
@@ -81,8 +87,27 @@ public class App {
 		return null;
 	}
 
+	/** KEYSTORE: a PKCS #12 file; then it is HTTPS that is served, by Java's own TLS. */
+	static HttpServer create(InetSocketAddress address) throws Exception {
+		String file = System.getenv("KEYSTORE");
+		if (file == null)
+			return HttpServer.create(address, 256);
+		char[] secret = "secret".toCharArray();
+		KeyStore keys = KeyStore.getInstance("PKCS12");
+		try (var in = new FileInputStream(file)) {
+			keys.load(in, secret);
+		}
+		KeyManagerFactory managers = KeyManagerFactory.getInstance("SunX509");
+		managers.init(keys, secret);
+		SSLContext context = SSLContext.getInstance("TLS");
+		context.init(managers.getKeyManagers(), null, null);
+		HttpsServer server = HttpsServer.create(address, 256);
+		server.setHttpsConfigurator(new HttpsConfigurator(context));
+		return server;
+	}
+
 	public static void main(String[] args) throws Exception {
-		HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", env("PORT", 0)), 256);
+		HttpServer server = create(new InetSocketAddress("127.0.0.1", env("PORT", 0)));
 		server.setExecutor(Executors.newFixedThreadPool(64));
 		server.createContext("/", exchange -> {
 			try {

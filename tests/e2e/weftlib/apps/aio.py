@@ -2,10 +2,25 @@
 """One event loop, everything concurrent."""
 import asyncio
 import os
+import ssl
 
 NEXT, DEAD = int(os.environ.get("NEXT", 0)), int(os.environ.get("DEAD", 9))
 POOL, BEAT = int(os.environ.get("POOL", 0)), int(os.environ.get("BACKGROUND_MS", 0))
+TLS = os.environ.get("TLS")  # a directory with cert.pem and key.pem
 idle = None
+
+
+def context(of_server):
+    if not TLS:
+        return None
+    if not of_server:
+        return ssl.create_default_context(cafile=f"{TLS}/cert.pem")
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(f"{TLS}/cert.pem", f"{TLS}/key.pem")
+    return made
+
+
+CALLS = context(False)
 
 
 async def exchange(reader, writer, path):
@@ -22,7 +37,7 @@ async def fetch(path, pooled=True):
     conn = await idle.get() if pooled else None
     try:
         if conn is None:
-            conn = await asyncio.open_connection("127.0.0.1", NEXT)
+            conn = await asyncio.open_connection("127.0.0.1", NEXT, ssl=CALLS, server_hostname=TLS and "localhost")
         status, keep = await exchange(*conn, path)
         if not (keep and pooled):
             conn[1].close()
@@ -82,7 +97,7 @@ async def main():
     idle = asyncio.LifoQueue()
     for _ in range(POOL):
         idle.put_nowait(None)
-    server = await asyncio.start_server(serve, "127.0.0.1", int(os.environ["PORT"]), backlog=256)
+    server = await asyncio.start_server(serve, "127.0.0.1", int(os.environ["PORT"]), backlog=256, ssl=context(True))
     background = asyncio.create_task(beat()) if BEAT else None
     await server.serve_forever()
     del background

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Node's own http, server and client.
 'use strict';
-const http = require('http');
+const fs = require('fs');
+const TLS = process.env.TLS; // a directory with cert.pem and key.pem
+const http = require(TLS ? 'https' : 'http');
 const net = require('net');
 
 const env = (name, other) => Number(process.env[name] || other);
 const NEXT = env('NEXT', 0), DEAD = env('DEAD', 9), POOL = env('POOL', 0), BEAT = env('BACKGROUND_MS', 0);
-const pool = POOL ? new http.Agent({ keepAlive: true, maxSockets: POOL }) : new http.Agent();
-const lone = new http.Agent();
+const file = name => fs.readFileSync(`${TLS}/${name}.pem`);
+// maxCachedSessions: each handshake is a whole one, as between strangers
+const secure = TLS ? { ca: file('cert'), servername: 'localhost', maxCachedSessions: 0 } : {};
+const pool = new http.Agent(POOL ? { keepAlive: true, maxSockets: POOL, ...secure } : secure);
+const lone = new http.Agent(secure);
 
 const fetch = (path, agent = pool) => new Promise((resolve, reject) => {
 	http.get({ host: '127.0.0.1', port: NEXT, path, agent }, reply => {
@@ -46,7 +51,7 @@ async function work(url) {
 	}
 }
 
-http.createServer(async (request, reply) => {
+http.createServer(TLS ? { cert: file('cert'), key: file('key') } : {}, async (request, reply) => {
 	const after = await work(request.url);
 	reply.writeHead(200, { 'Content-Length': 3 });
 	reply.end('ok\n', () => after && after());

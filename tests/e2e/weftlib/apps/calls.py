@@ -4,19 +4,39 @@ import http.client
 import os
 import queue
 import socket
+import ssl
 import threading
 import time
 
 NEXT, DEAD = int(os.environ.get("NEXT", 0)), int(os.environ.get("DEAD", 9))
 POOL, BEAT = int(os.environ.get("POOL", 0)), int(os.environ.get("BACKGROUND_MS", 0))
 
+TLS = os.environ.get("TLS")  # a directory with cert.pem and key.pem
+
 pool = queue.LifoQueue()
 for _ in range(POOL):
     pool.put(None)
 
 
+def connection():
+    if not TLS:
+        return http.client.HTTPConnection("127.0.0.1", NEXT, timeout=20)
+    return http.client.HTTPSConnection("localhost", NEXT, timeout=20,
+                                       context=ssl.create_default_context(cafile=f"{TLS}/cert.pem"))
+
+
+def secure(server):
+    """The server's socket as TLS is to be spoken on it, if it is."""
+    if TLS:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(f"{TLS}/cert.pem", f"{TLS}/key.pem")
+        # not in accept(), where one slow client would keep all others waiting
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    return server
+
+
 def fetch(path):
-    conn = (pool.get() if POOL else None) or http.client.HTTPConnection("127.0.0.1", NEXT, timeout=20)
+    conn = (pool.get() if POOL else None) or connection()
     try:
         conn.request("GET", path)
         reply = conn.getresponse()
@@ -35,7 +55,7 @@ def fetch(path):
 
 
 def fan(paths):
-    conns = [http.client.HTTPConnection("127.0.0.1", NEXT, timeout=20) for _ in paths]
+    conns = [connection() for _ in paths]
     for conn, path in zip(conns, paths):
         conn.request("GET", path)
     for conn in conns:

@@ -2,19 +2,32 @@
 # For puma: a thread a connection.
 require 'socket'
 require 'net/http'
+require 'openssl'
 
 NEXT = ENV.fetch('NEXT', 0).to_i
 DEAD = ENV.fetch('DEAD', 9).to_i
 POOL = Queue.new
 ENV.fetch('POOL', 0).to_i.times { POOL << nil }
 
+TLS = ENV['TLS'] # a directory with cert.pem and key.pem
+
+def start
+  secure = TLS ? { use_ssl: true, ca_file: "#{TLS}/cert.pem" } : {}
+  Net::HTTP.start(TLS ? 'localhost' : '127.0.0.1', NEXT, keep_alive_timeout: 60, **secure)
+end
+
 def fetch(path)
   if ENV.fetch('POOL', '0') == '0'
-    return Net::HTTP.get_response('127.0.0.1', path, NEXT).code.to_i
+    http = start
+    begin
+      return http.get(path).code.to_i
+    ensure
+      http.finish
+    end
   end
   http = POOL.pop
   begin
-    http ||= Net::HTTP.start('127.0.0.1', NEXT, keep_alive_timeout: 60)
+    http ||= start
     http.get(path).code.to_i
   ensure
     POOL << http
@@ -24,6 +37,11 @@ end
 def fan(paths)
   socks = paths.map do |path|
     sock = TCPSocket.new('127.0.0.1', NEXT)
+    if TLS
+      sock = OpenSSL::SSL::SSLSocket.new(sock)
+      sock.sync_close = true
+      sock.connect
+    end
     sock.write("GET #{path} HTTP/1.1\r\nHost: next\r\nConnection: close\r\n\r\n")
     sock
   end

@@ -30,4 +30,4 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 calls.background()
-Server(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+calls.secure(Server(("127.0.0.1", int(os.environ["PORT"])), Handler)).serve_forever()

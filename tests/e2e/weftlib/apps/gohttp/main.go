@@ -4,6 +4,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
@@ -22,13 +24,31 @@ func env(name string) int {
 }
 
 var (
-	pool = &http.Client{Transport: &http.Transport{
+	dir  = os.Getenv("TLS") // with cert.pem and key.pem
+	pool = &http.Client{Transport: &http.Transport{TLSClientConfig: trust(),
 		MaxConnsPerHost: env("POOL"), MaxIdleConnsPerHost: env("POOL"), DisableKeepAlives: env("POOL") == 0}}
-	lone = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	lone = &http.Client{Transport: &http.Transport{TLSClientConfig: trust(), DisableKeepAlives: true}}
 )
 
+func trust() *tls.Config {
+	pem, err := os.ReadFile(os.Getenv("TLS") + "/cert.pem")
+	if err != nil {
+		return nil
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	return &tls.Config{RootCAs: roots}
+}
+
+func next(path string) string {
+	if dir == "" {
+		return fmt.Sprintf("http://127.0.0.1:%d%s", env("NEXT"), path)
+	}
+	return fmt.Sprintf("https://localhost:%d%s", env("NEXT"), path)
+}
+
 func fetch(client *http.Client, path string) int {
-	reply, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d%s", env("NEXT"), path))
+	reply, err := client.Get(next(path))
 	if err != nil {
 		log.Print(err)
 		return 0
@@ -85,5 +105,9 @@ func main() {
 		}()
 	}
 	http.HandleFunc("/", serve)
-	log.Fatal(http.ListenAndServe(fmt.Sprintf("127.0.0.1:%d", env("PORT")), nil))
+	address := fmt.Sprintf("127.0.0.1:%d", env("PORT"))
+	if dir != "" {
+		log.Fatal(http.ListenAndServeTLS(address, dir+"/cert.pem", dir+"/key.pem", nil))
+	}
+	log.Fatal(http.ListenAndServe(address, nil))
 }

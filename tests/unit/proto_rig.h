@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An HTTP/1 connection fed through two streams, and a sink that checks the contract of protocol.h.
- */
+/* A connection of one protocol fed through two streams, and a sink that checks the contract of
+ * protocol.h. */
 #pragma once
 #include "conn/stream.h"
 #include "conn/turns.h"
@@ -25,6 +25,9 @@ struct rig_result {
 	uint64_t request_body, reply_body;
 	uint32_t request_tid, reply_tid;
 	uint64_t request_pos;
+	uint32_t messages[2]; /* gRPC's */
+	bool unknown, has_rpc_status;
+	uint32_t rpc_status;
 };
 
 struct rig;
@@ -44,6 +47,7 @@ struct rig {
 	struct turns turns; /* requests as what is received */
 	struct stream_pool *pool;
 	struct exchange_pool *exchanges;
+	const struct protocol *proto;
 	void *state;
 	enum role role;
 	uint64_t counts[COUNT_MAX];
@@ -139,6 +143,11 @@ static inline void rig_done(struct sink *sink, struct exchange *ex)
 		r->request_tid = ex->request_tid;
 		r->reply_tid = ex->reply_tid;
 		r->request_pos = ex->request_pos;
+		r->messages[0] = ex->http.messages[0].count;
+		r->messages[1] = ex->http.messages[1].count;
+		r->unknown = ex->http.unknown;
+		r->has_rpc_status = ex->http.has_rpc_status;
+		r->rpc_status = ex->http.rpc_status;
 	}
 	rig->done_total++;
 	rig->live[i] = NULL;
@@ -174,6 +183,17 @@ static inline void rig_want(struct sink *sink, enum want want)
 			stream_mute(&rig->sides[i].stream, rig->pool);
 }
 
+static inline void rig_become(
+	struct sink *sink, const struct protocol *protocol, struct exchange *ex)
+{
+	struct rig *rig = (struct rig *)sink;
+
+	rig->proto = protocol;
+	free(rig->state);
+	rig->state = calloc(1, protocol->state_size);
+	protocol->take_over(rig->state, ex);
+}
+
 static inline void rig_count(struct sink *sink, unsigned counter, uint64_t n)
 {
 	((struct rig *)sink)->counts[counter] += n;
@@ -188,7 +208,8 @@ static inline enum parse rig_feed(void *ctx, const struct feed *in, struct parse
 	turned.turn_start =
 		in->call_start &&
 		turns_taken(&side->rig->turns, (enum weft_direction)side->side, (uint32_t)in->pos);
-	parse = http1.feed(side->rig->state, &side->rig->sink, side->side, &turned, ret);
+	parse = side->rig->proto->feed(
+		side->rig->state, &side->rig->sink, side->side, &turned, ret);
 
 	if (parse != PARSE_BAD && ret->used > in->bytes.len)
 		abort();
@@ -205,20 +226,20 @@ static inline void rig_hole(void *ctx, const struct feed *in, uint64_t n)
 {
 	struct rig_side *side = ctx;
 
-	http1.hole(side->rig->state, &side->rig->sink, side->side, in, n);
+	side->rig->proto->hole(side->rig->state, &side->rig->sink, side->side, in, n);
 }
 
 static inline void rig_eof(void *ctx, uint64_t time_ns)
 {
 	struct rig_side *side = ctx;
 
-	http1.eof(side->rig->state, &side->rig->sink, side->side, time_ns);
+	side->rig->proto->eof(side->rig->state, &side->rig->sink, side->side, time_ns);
 }
 
-static inline struct rig *rig_new(enum role role)
+static inline struct rig *rig_of(const struct protocol *protocol, enum role role)
 {
 	static const struct sink_ops ops = {rig_open, rig_asked, rig_replied, rig_done, rig_want,
-		rig_cancel, rig_unsure, rig_count};
+		rig_cancel, rig_unsure, rig_become, rig_count};
 	struct rig *rig = calloc(1, sizeof(*rig));
 
 	if (!rig || stream_pool_new(8, &rig->pool) < 0 ||
@@ -226,13 +247,19 @@ static inline struct rig *rig_new(enum role role)
 		abort();
 	rig->sink.ops = &ops;
 	rig->role = role;
-	rig->state = calloc(1, http1.state_size);
+	rig->proto = protocol;
+	rig->state = calloc(1, protocol->state_size);
 	for (int i = 0; i < 2; i++) {
 		rig->sides[i].rig = rig;
 		rig->sides[i].side = (enum side)i;
 		rig->sides[i].seq = i ? 7000 : 1000;
 	}
 	return rig;
+}
+
+static inline struct rig *rig_new(enum role role)
+{
+	return rig_of(&http1, role);
 }
 
 static inline struct stream_io rig_io(struct rig *rig, enum side side)
@@ -297,7 +324,7 @@ static inline void rig_close(struct rig *rig, enum exchange_end how, int error, 
 		stream_settle(&rig->sides[i].stream, time_ns, &io);
 		rig_tally(rig, &io);
 	}
-	http1.close(rig->state, &rig->sink, how, error, time_ns);
+	rig->proto->close(rig->state, &rig->sink, how, error, time_ns);
 	for (int i = 0; i < 2; i++)
 		stream_release(&rig->sides[i].stream, rig->pool);
 	if (rig->open || exchange_pool_used(rig->exchanges) || stream_pool_used(rig->pool))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proto/http1_fill.h"
+#include "proto/http_fill.h"
 
 #include "proto/exchange.h"
-#include "proto/http1_head.h"
+#include "proto/http_fields.h"
 
 /* The short ones go first, so that it is the target that is cut; some room stays for the headers
  * that the configuration asks for. */
@@ -52,16 +52,18 @@ static struct slice target_authority(struct slice target)
 	return slice_of(rest.ptr + n, rest.len - n);
 }
 
-static struct slice host_of(const struct http1_head *head)
+static struct slice host_of(const struct http_request *request)
 {
-	struct slice authority = target_authority(head->start.target);
+	struct slice authority = request->authority;
 
+	if (!authority.len && request->target.len)
+		authority = target_authority(request->target);
 	if (authority.len)
 		return authority;
 	/* RFC 9112, 3.2.3: authority-form */
-	if (!head->host.len && slice_eq(head->start.method, SLICE("CONNECT")))
-		return head->start.target;
-	return head->host;
+	if (!request->fields->host.len && slice_eq(request->method, SLICE("CONNECT")))
+		return request->target;
+	return request->fields->host;
 }
 
 /* The first for= of a Forwarded field (RFC 7239, 4). */
@@ -85,14 +87,14 @@ static struct slice forwarded_for(struct slice value)
 
 /* W3C Trace Context, 3.3.1: several fields are one list. */
 static struct slice join_tracestate(
-	struct exchange *ex, const struct http1_head *head, bool *ret_cut)
+	struct exchange *ex, const struct http_fields *fields, bool *ret_cut)
 {
 	struct slice joined = slice_of(ex->text + ex->text_used, 0);
 
-	for (unsigned i = 0; i < head->n; i++) {
-		struct slice value = head->fields[i].value;
+	for (unsigned i = 0; i < fields->n; i++) {
+		struct slice value = fields->v[i].value;
 
-		if (!value.len || !slice_eq_nocase(head->fields[i].name, SLICE("tracestate")))
+		if (!value.len || !slice_eq_nocase(fields->v[i].name, SLICE("tracestate")))
 			continue;
 		if (joined.len + 1 + value.len > TRACESTATE_KEPT) {
 			*ret_cut = true; /* a member is kept whole or not at all */
@@ -119,44 +121,55 @@ static struct slice cut_tracestate(struct slice value, bool *ret_cut)
 	return value;
 }
 
-bool http1_fill_request(struct exchange *ex, const struct http1_head *head)
+/* What the content's type says of the call: "application/grpc", with or without "+proto" and the
+ * like (gRPC over HTTP2, Requests), or gRPC-Web's own. */
+static enum http_rpc rpc_of(struct slice type)
 {
+	static const struct slice GRPC = {"application/grpc", 16}, WEB = {"-web", 4};
+
+	if (!slice_starts(type, GRPC))
+		return HTTP_RPC_NONE;
+	type.ptr += GRPC.len;
+	type.len -= GRPC.len;
+	if (slice_starts(type, WEB))
+		return HTTP_RPC_GRPC_WEB;
+	return !type.len || memchr("+; ", *type.ptr, 3) ? HTTP_RPC_GRPC : HTTP_RPC_NONE;
+}
+
+bool http_fill_request(struct exchange *ex, const struct http_request *request)
+{
+	const struct http_fields *fields = request->fields;
 	struct http_call *http = &ex->http;
-	struct slice x_forwarded_for = head->x_forwarded_for;
+	struct slice x_forwarded_for = fields->x_forwarded_for;
 	struct slice forwarded = slice_trim(slice_cut(&x_forwarded_for, ','));
 	size_t room;
-	bool cut = head->cut;
+	bool cut = fields->cut;
 
-	http->request_minor = head->start.minor;
-	http->method = keep(ex, head->start.method, METHOD_KEPT, &cut);
+	http->rpc = rpc_of(fields->content_type);
+	http->method = keep(ex, request->method, METHOD_KEPT, &cut);
+	http->scheme = keep(ex, request->scheme, METHOD_KEPT, &cut);
 	/* W3C Trace Context, 3.2: what is not there exactly once is not there */
-	if (head->traceparents == 1 && head->traceparent.len <= TRACEPARENT_KEPT)
-		http->traceparent = keep(ex, head->traceparent, TRACEPARENT_KEPT, &cut);
-	http->host = keep(ex, host_of(head), HOST_KEPT, &cut);
+	if (fields->traceparents == 1 && fields->traceparent.len <= TRACEPARENT_KEPT)
+		http->traceparent = keep(ex, fields->traceparent, TRACEPARENT_KEPT, &cut);
+	http->host = keep(ex, host_of(request), HOST_KEPT, &cut);
 	if (!forwarded.len)
-		forwarded = forwarded_for(head->forwarded);
+		forwarded = forwarded_for(fields->forwarded);
 	http->forwarded_for = keep(ex, forwarded, FORWARDED_KEPT, &cut);
-	http->user_agent = keep(ex, head->user_agent, AGENT_KEPT, &cut);
-	http->tracestate = head->tracestates > 1 ? join_tracestate(ex, head, &cut)
-						 : keep(ex, cut_tracestate(head->tracestate, &cut),
-							   TRACESTATE_KEPT, &cut);
+	http->user_agent = keep(ex, fields->user_agent, AGENT_KEPT, &cut);
+	http->tracestate =
+		fields->tracestates > 1
+			? join_tracestate(ex, fields, &cut)
+			: keep(ex, cut_tracestate(fields->tracestate, &cut), TRACESTATE_KEPT, &cut);
 	room = EXCHANGE_TEXT - ex->text_used;
-	http->target = keep(
-		ex, head->start.target, room > HEADERS_ROOM ? room - HEADERS_ROOM : room, &cut);
+	http->target =
+		keep(ex, request->target, room > HEADERS_ROOM ? room - HEADERS_ROOM : room, &cut);
 	return cut;
 }
 
-void http1_fill_begun(struct exchange *ex, const struct http1_start *start)
+void http_fill_begun(struct exchange *ex, struct slice method, struct slice target)
 {
 	bool cut = false;
 
-	ex->http.request_minor = start->minor;
-	ex->http.method = keep(ex, start->method, METHOD_KEPT, &cut);
-	ex->http.target = keep(ex, start->target, EXCHANGE_TEXT, &cut);
-}
-
-void http1_fill_reply(struct exchange *ex, const struct http1_head *head)
-{
-	ex->http.status = head->start.status;
-	ex->http.reply_minor = head->start.minor;
+	ex->http.method = keep(ex, method, METHOD_KEPT, &cut);
+	ex->http.target = keep(ex, target, EXCHANGE_TEXT, &cut);
 }

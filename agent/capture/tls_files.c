@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/tls_files.h"
+
+#include "capture/capture.h"
+#include "capture/probes.h"
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <xxhash.h>
+
+#define FILES     WEFT_TLS_FILES
+#define LINGER_NS (60 * NS_PER_SEC) /* that a probe outlives its last user */
+#define NEW_MAX   128 /* files that one look at a process reads; the next goes on */
+
+struct tls_file {
+	uint64_t key; /* 0: free */
+	struct probes *probes; /* NULL: no library, or refused */
+	bool refused;
+	bool go; /* a Go program whose own TLS cannot be probed */
+	unsigned users;
+	uint64_t idle_ns; /* since when it has none */
+};
+
+struct tls_files {
+	struct capture *capture;
+	struct table by_key;
+	struct tls_file v[FILES];
+	unsigned used, hand;
+	unsigned probed;
+	uint64_t refusals;
+};
+
+int tls_files_new(struct capture *capture, struct tls_files **ret_files)
+{
+	struct tls_files *t = calloc(1, sizeof(*t));
+
+	if (!t || table_init(&t->by_key, FILES)) {
+		free(t);
+		return -ENOMEM;
+	}
+	t->capture = capture;
+	*ret_files = t;
+	return 0;
+}
+
+static void forget(struct tls_files *t, struct tls_file *f)
+{
+	if (f->probes)
+		t->probed--;
+	probes_detach(f->probes);
+	table_remove(&t->by_key, f->key);
+	*f = (struct tls_file){0};
+	t->used--;
+}
+
+void tls_files_free(struct tls_files *t)
+{
+	if (!t)
+		return;
+	for (unsigned i = 0; i < FILES; i++)
+		if (t->v[i].key)
+			forget(t, &t->v[i]);
+	table_release(&t->by_key);
+	free(t);
+}
+
+/* A place for a new file; one that no process has any more gives way. NULL: all have. */
+static struct tls_file *place(struct tls_files *t)
+{
+	for (unsigned i = 0; i < FILES; i++) {
+		struct tls_file *f = &t->v[t->hand];
+
+		t->hand = (t->hand + 1) % FILES;
+		if (f->key && (t->used < FILES || f->users))
+			continue;
+		if (f->key)
+			forget(t, f);
+		t->used++;
+		return f;
+	}
+	return NULL;
+}
+
+/*
+ * The same for every way to a file. Containers of one image have an overlay each, with a device
+ * number of its own, over the same inode; everything else of that is in the key. Should two
+ * overlays' files be taken for one although they are not, or the other way round, a library is not
+ * probed, or probed twice; in bpf/tls.h a second probe of a function finds nothing to do.
+ */
+static uint64_t key_of(const char *path, const struct stat *st)
+{
+	struct statfs fs;
+	uint64_t v[] = {st->st_ino, (uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec,
+		(uint64_t)st->st_mtim.tv_nsec, (uint64_t)st->st_ctim.tv_sec,
+		(uint64_t)st->st_ctim.tv_nsec, st->st_dev};
+
+	if (statfs(path, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC)
+		v[6] = 0;
+	return XXH3_64bits(v, sizeof(v)) | 1;
+}
+
+static void refuse(struct tls_files *t, struct tls_file *f, const char *name, const char *library,
+	uint32_t pid, int err)
+{
+	f->refused = true;
+	t->refusals++;
+	log_warn("TLS library cannot be probed: what goes through it is not traced",
+		LOG_STR("library", library), LOG_STR("file", name), LOG_INT("pid", pid),
+		LOG_STR("why", strerror(-err)));
+}
+
+static void probe(
+	struct tls_files *t, struct tls_file *f, const char *path, const char *name, uint32_t pid)
+{
+	/* it may have become something else meanwhile, which is not to be waited for */
+	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct tls_symbols symbols;
+	char self[32];
+	int err;
+
+	if (fd < 0 || tls_symbols_find(fd, &symbols))
+		return;
+	f->go = symbols.go && !symbols.n;
+	if (!symbols.n)
+		return;
+	/* by the descriptor: the path can lead to another file meanwhile */
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	err = capture_probe(t->capture, self, (uint32_t)(f - t->v), &symbols, &f->probes);
+	if (err) {
+		refuse(t, f, name, symbols.library, pid, err);
+		return;
+	}
+	t->probed++;
+	log_info("TLS library is probed: what goes through it is traced in clear",
+		LOG_STR("library", symbols.library), LOG_STR("file", name), LOG_INT("pid", pid),
+		LOG_INT("functions", symbols.n));
+}
+
+/* The file at a path of the process, probed if it is new and holds a library. *budget: files that
+ * may still be read. */
+static struct tls_file *find(struct tls_files *t, uint32_t pid, const char *name, unsigned *budget)
+{
+	char path[4096 + 32];
+	struct tls_file *f;
+	struct stat st;
+	uint64_t key;
+	uint32_t i;
+
+	if (snprintf(path, sizeof(path), "/proc/%u/root%s", pid, name) >= (int)sizeof(path) ||
+		stat(path, &st) || !S_ISREG(st.st_mode))
+		return NULL;
+	key = key_of(path, &st);
+	i = table_find(&t->by_key, key);
+	if (i != TABLE_NONE)
+		return &t->v[i];
+	f = *budget ? place(t) : NULL;
+	if (!f)
+		return NULL;
+	--*budget;
+	f->key = key;
+	f->idle_ns = clock_monotonic();
+	table_put(&t->by_key, key, (uint32_t)(f - t->v));
+	probe(t, f, path, name, pid);
+	return f;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static void map(struct tls_files *t, struct tls_file *f, struct tls_mapped *m)
+{
+	uint16_t index = (uint16_t)(f - t->v);
+
+	if (!f->probes && !f->refused && !f->go)
+		return;
+	for (unsigned i = 0; i < m->n; i++)
+		if (m->v[i] == index)
+			return;
+	if (m->n == ARRAY_SIZE(m->v))
+		return;
+	m->v[m->n++] = index;
+	f->users++;
+}
+
+static enum tls_state state_of(const struct tls_files *t, const struct tls_mapped *m, bool java)
+{
+	enum tls_state state = java ? TLS_JAVA : TLS_NO_LIBRARY;
+
+	for (unsigned i = 0; i < m->n; i++) {
+		const struct tls_file *f = &t->v[m->v[i]];
+
+		if (f->probes)
+			return TLS_PROBED;
+		state = f->refused ? TLS_REFUSED : TLS_GO;
+	}
+	return state;
+}
+
+void tls_files_look(struct tls_files *t, uint32_t pid, struct tls_mapped *m)
+{
+	_fclose_ FILE *maps = NULL;
+	_free_ char *line = NULL;
+	char path[32];
+	size_t cap = 0;
+	bool java = false;
+	unsigned budget = NEW_MAX;
+
+	snprintf(path, sizeof(path), "/proc/%u/maps", pid);
+	maps = fopen(path, "re");
+	while (maps && getline(&line, &cap, maps) > 0) {
+		char *name = strchr(line, '/'), access[5];
+		struct tls_file *f;
+
+		if (!name || sscanf(line, "%*x-%*x %4s", access) != 1 || access[2] != 'x')
+			continue;
+		name[strcspn(name, "\n")] = '\0';
+		java |= ends_with(name, "/libjvm.so");
+		f = find(t, pid, name, &budget);
+		if (f)
+			map(t, f, m);
+	}
+	m->state = state_of(t, m, java);
+}
+
+void tls_files_give(struct tls_files *t, struct tls_mapped *m, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < m->n; i++) {
+		struct tls_file *f = &t->v[m->v[i]];
+
+		f->users--;
+		f->idle_ns = now_ns;
+	}
+	*m = (struct tls_mapped){0};
+}
+
+void tls_files_age(struct tls_files *t, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < FILES; i++) {
+		struct tls_file *f = &t->v[i];
+
+		if (f->probes && !f->users && now_ns - f->idle_ns > LINGER_NS)
+			forget(t, f);
+	}
+}
+
+void tls_files_count(const struct tls_files *t, unsigned *ret_probed, uint64_t *ret_refused)
+{
+	*ret_probed = t->probed;
+	*ret_refused = t->refusals;
+}

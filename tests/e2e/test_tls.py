@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS in clear, with nothing changed: real servers and clients, exact spans."""
+import json
+import subprocess
+
+import pytest
+from test_http2 import ask, fill
+from test_servers import BLOCKING, any_link, proxied, tree
+from weftlib import paths, servers
+from weftlib.clock import pause, until
+from weftlib.http import Raw, get, request
+from weftlib.proc import free_port
+from weftlib.spans import client, expect, expect_counts, server
+
+V3 = {"tls.protocol.version": "1.3"}
+
+
+def secure(want):
+    """The same over TLS."""
+    want.attrs |= V3
+    if want.kind == "server":
+        want.attrs["url.scheme"] = "https"
+    for child in want.children:
+        secure(child)
+    return want
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("kind", ["python", "gunicorn", "ruby", "asyncio", "node", "go"])
+def test_app(traced, need, kind):
+    """As in test_servers, with all of it over TLS: blocking sockets that the library calls, and event loops that
+    hand it bytes."""
+    need(kind, "nginx")
+    leaf = servers.nginx(traced, "leaf", tls=True)
+    app = servers.app(traced, kind, kind, to=leaf.port, tls=True)
+    libraries = 2 if kind in ("node", "go") else 1
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"] >= libraries, "not all libraries are probed")
+    ops = ("leaf", "call", "timer", "fan", "retry") if kind in BLOCKING else ("call", "fan", "retry")
+    for op in ops:
+        if kind not in BLOCKING:
+            pause(1.2)
+        assert get(app.port, f"/{op}/t", tls=True)[0] == 200
+    expect(traced.agent.stop(), [any_link(secure(tree(kind, op))) for op in ops])
+
+
+@pytest.mark.parametrize("kind", ["nginx", "nginx-keepalive", "haproxy", "haproxy-threads"])
+def test_proxy(traced, need, kind):
+    """TLS in front and behind."""
+    need(kind.partition("-")[0], "nginx")
+    leaf = servers.nginx(traced, "leaf", tls=True)
+    front = {
+        "nginx": lambda: servers.nginx_proxy(traced, "front", leaf.port, tls=True),
+        "nginx-keepalive": lambda: servers.nginx_proxy(traced, "front", leaf.port, keepalive=4, tls=True),
+        "haproxy": lambda: servers.haproxy(traced, "front", leaf.port, tls=True),
+        "haproxy-threads": lambda: servers.haproxy(traced, "front", leaf.port, threads=2, tls=True),
+    }[kind]()
+    with Raw(front.port, tls=True) as raw:
+        for c in "abc":
+            assert raw.get(f"/leaf/{c}")[0] == 200
+        assert raw.get("/fail/x")[0] == 503
+    assert get(front.port, "/leaf/lone", tls=True)[0] == 200
+    expect(traced.agent.stop(), [any_link(secure(proxied(f"/leaf/{c}"))) for c in ("a", "b", "c", "lone")]
+           + [any_link(secure(proxied("/fail/x", 503)))])
+
+
+CLIENTS = {
+    "curl": lambda pem, url: [servers.which("curl"), "-s", "-S", "-o", "/dev/null", "--cacert", pem, url],
+    "curl-1.2": lambda pem, url: [servers.which("curl"), "-s", "-S", "-o", "/dev/null", "--tls-max", "1.2", "--cacert", pem, url],
+    "wget": lambda pem, url: [servers.which("wget"), "-q", "-O", "/dev/null", f"--ca-certificate={pem}", url],
+    "nghttp": lambda pem, url: [servers.which("nghttp"), "-n", url],
+    "openssl": lambda pem, url: ["/bin/sh", "-c", 'printf "GET /leaf/a HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n" | '
+                                 f'{servers.which("openssl")} s_client -quiet -servername localhost -connect localhost:{url.split(":")[2].split("/")[0]}'],
+    "gnutls": lambda pem, url: ["/bin/sh", "-c", '(printf "GET /leaf/a HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n"; sleep 0.3) | '
+                                f'gnutls-cli --no-ca-verification localhost -p {url.split(":")[2].split("/")[0]}'],
+}
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_client(traced, need, kind):
+    """Command line clients, by OpenSSL and by GnuTLS: what the server saw is what the client sent."""
+    need("nginx")
+    program = {"curl-1.2": "curl", "gnutls": "gnutls-cli"}.get(kind, kind)
+    if why := servers.missing(program):
+        pytest.skip(why)
+    leaf = servers.nginx(traced, "leaf", tls=True, listen="http2" if kind == "nghttp" else "")
+    # both libraries are probed before a client that lives for a moment begins
+    traced.process([servers.python(), "-c", "import ctypes, time; ctypes.CDLL('libgnutls.so.30'); time.sleep(60)"], "idle")
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"] >= 2, "not both are probed")
+    pem = servers.certificate(traced) / "cert.pem"
+    for _ in range(2):
+        ask(traced, program, *CLIENTS[kind](pem, f"https://localhost:{leaf.port}/leaf/a"))
+    version = {"tls__protocol__version": "1.2" if kind == "curl-1.2" else "1.3"}
+    expect(traced.agent.stop(), [
+        client(program, "GET /leaf/a", 200, server("leaf", "GET /leaf/a", 200, link="socket", **version), link="",
+               tls__client__server_name="localhost", **version)] * 2)
+
+
+@pytest.mark.parametrize("streams", [1, 8, 64])
+def test_http2(traced, need, streams):
+    """Many streams on each of several connections, by ALPN."""
+    need("nghttpd", "h2load")
+    root, port, pem = traced.dir("back"), free_port(), servers.certificate(traced)
+    fill(root)
+    traced.process([servers.which("nghttpd"), "-d", root, str(port), pem / "key.pem", pem / "cert.pem"], "back").wait_port(port)
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"], "the library is not probed")
+    ask(traced, "h2load", "h2load", "-n", "1000", "-c", "4", "-m", str(streams), f"https://127.0.0.1:{port}/a.txt",
+        f"https://127.0.0.1:{port}/big")
+    expect_counts(traced.agent.stop(), [
+        (client("h2load", f"GET {path}", 200, server("back", f"GET {path}", 200)), 500) for path in ("/a.txt", "/big")])
+
+
+def test_node_http2(traced, need):
+    """Node.js' server and client of HTTP/2, which hand bytes to the library linked into it."""
+    need("node")
+    pem, port = servers.certificate(traced), free_port()
+    source = f"""
+      const http2 = require('http2'), fs = require('fs');
+      const [cert, key] = ['cert', 'key'].map(n => fs.readFileSync(`{pem}/${{n}}.pem`));"""
+    traced.process([servers.which("node"), "-e", source + f"""
+      http2.createSecureServer({{ cert, key }}, (q, r) => r.end('ok')).listen({port}, '127.0.0.1');"""], "back").wait_port(port)
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"], "the library is not probed")
+    ask(traced, "node", servers.which("node"), "-e", source + f"""
+      const c = http2.connect('https://localhost:{port}', {{ ca: cert }});
+      let left = 20;
+      for (let i = 0; i < 20; i++) {{
+        const r = c.request({{ ':path': `/${{i}}` }});
+        r.resume();
+        r.on('end', () => --left || c.close());
+        r.end();
+      }}""")
+    expect(traced.agent.stop(), [
+        client("node", f"GET /{i}", 200, server("back", f"GET /{i}", 200, link="socket", **V2), link="", **V2)
+        for i in range(20)])
+
+
+V2 = {"network__protocol__version": "2", "tls__protocol__version": "1.3"}
+
+
+@pytest.mark.parametrize("flags", [["-ldflags=-s -w"], ["-buildmode=pie"]], ids=["stripped", "pie"])
+def test_go_builds(traced, need, flags):
+    """Go programs without symbols, and where the loader puts them anywhere; one of them calls the other."""
+    need("go")
+    leaf = servers.app(traced, "go", "leaf", tls=True, flags=flags)
+    front = servers.app(traced, "go", "front", to=leaf.port, tls=True, flags=flags)
+    pause(1.2)
+    assert get(front.port, "/call/a", tls=True)[0] == 200
+    expect(traced.agent.stop(), [secure(server("front", "GET /call/a", 200, client(
+        "front", "GET /leaf/a", 200, server("leaf", "GET /leaf/a", link="socket"), link="thread")))])
+
+
+def test_go_http2(traced, need):
+    """Go's server by HTTP/2, on a connection that many requests share."""
+    need("go", "h2load")
+    app = servers.app(traced, "go", "go", tls=True)
+    servers.app(traced, "python", "idle", tls=True)  # it has h2load's library, which is probed before h2load starts
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"] >= 2, "not both are probed")
+    ask(traced, "h2load", "h2load", "-n", "400", "-c", "4", "-m", "8", f"https://127.0.0.1:{app.port}/leaf/a")
+    expect_counts(traced.agent.stop(), [
+        (client("h2load", "GET /leaf/a", 200, server("go", "GET /leaf/a", 200)), 400)])
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("kind", ["python", "node", "go"])
+def test_older_connection(lab, hooks, need, kind):
+    """The connections, the processes and their libraries are there before weft is. Python and Go already wait for the
+    first request inside their libraries. Node.js' order of calls has yet to be seen from both sides, and then where a request
+    begins."""
+    need(kind)
+    app = servers.app(lab, kind, kind, tls=True)
+    with Raw(app.port, tls=True) as raw:
+        assert raw.get("/leaf/before")[0] == 200
+        lab.agent = lab.weft(hooks=hooks[0], transport=hooks[1])
+        until(lambda: lab.agent.metrics()["weft_tls_libraries"], "the library is not probed")
+        for i in range(4):
+            assert raw.get(f"/leaf/{i}")[0] == 200
+            pause(0.1)
+    expect(lab.agent.stop(), [server(kind, f"GET /leaf/{i}", 200, link="") for i in range(2 if kind == "node" else 1, 4)])
+
+
+def test_many_short_ones(traced, need):
+    """A thousand processes, each with a TLS connection of its own: each is seen, and nothing stays behind."""
+    need("nginx", "curl")
+    leaf = servers.nginx(traced, "leaf", tls=True)
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"], "the library is not probed")
+    url = f"https://localhost:{leaf.port}/leaf/a"
+    ask(traced, "curl", servers.which("curl"), "-k", "-s", "-o", "/dev/null", url)
+    before = traced.agent.metrics(), traced.agent.descriptors()
+    ask(traced, "sh", "/bin/sh", "-c", f"""i=0; while [ $i -lt 1000 ]; do i=$((i+1))
+        {servers.which("curl")} -k -s -o /dev/null {url} & [ $((i % 8)) = 0 ] && wait; done; wait""")
+    m = traced.agent.settle()
+    for name in ("weft_tls_libraries", "weft_map_bytes"):
+        assert m[name] == before[0][name], name
+    until(lambda: traced.agent.descriptors() <= before[1], "descriptors are left open")
+    expect_counts(traced.agent.stop(), [
+        (client("curl", "GET /leaf/a", 200, server("leaf", "GET /leaf/a", 200)), 1),
+        (client("sh", "GET /leaf/a", 200, server("leaf", "GET /leaf/a", 200)), 1000)])
+
+
+@pytest.mark.parametrize("connections", [1, 8])
+def test_netty(traced, need, connections):
+    """Java over OpenSSL: Netty's event loops hand it bytes."""
+    need("java")
+    if not servers.TCNATIVE.exists():
+        pytest.skip(f"{servers.TCNATIVE} is not there")
+    app = servers.netty(traced, "netty")
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"], "OpenSSL is not probed")
+    raws = [Raw(app.port, tls=True) for _ in range(connections)]
+    for i in range(4):
+        for raw in raws:
+            raw.send(request(f"/{i}"))
+        for raw in raws:
+            assert raw.reply()[0] == 200
+    for raw in raws:
+        raw.close()
+    expect_counts(traced.agent.stop(), [(server("netty", f"GET /{i}", 200), connections) for i in range(4)])
+
+
+def test_unreadable(traced, need):
+    """Java's own TLS: said once, with the reason, and no span."""
+    need("java")
+    pem = servers.certificate(traced)
+    store = traced.dir("store") / "store.p12"
+    ask(traced, "openssl", servers.which("openssl"), "pkcs12", "-export", "-in", pem / "cert.pem", "-inkey", pem / "key.pem",
+        "-out", store, "-passout", "pass:secret")
+    app = servers.app(traced, "java", "java", env={"KEYSTORE": str(store)})
+    for _ in range(3):
+        assert get(app.port, "/leaf/t", tls=True)[0] == 200
+    until(lambda: "TLS that is not traced" in traced.agent.log(), "nothing is said")
+    doctor = subprocess.run([paths.WEFT, "doctor", "--json"], capture_output=True, check=False)
+    tls = next(c for c in json.loads(doctor.stdout)["checks"] if c["name"] == "tls")
+    assert tls["state"] == "note" and f" {app.pid}" in tls["detail"], tls
+    said = [line for line in traced.agent.log().splitlines() if "TLS that is not traced" in line]
+    assert len(said) == 1 and "JSSE" in said[0] and f"pid={app.pid}" in said[0], said
+    until(lambda: traced.agent.metrics()["weft_connections_tls_unread_total"] == 3, "not all are counted")
+    expect(traced.agent.stop(expect_log="TLS that is not traced"), [])
