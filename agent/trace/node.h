@@ -56,7 +56,7 @@ struct trace_node {
 	bool connect; /* a call: a connect that failed */
 	bool own; /* a call: its parent is the thread's own request */
 	bool polled, nonblocking; /* see struct exchange */
-	uint32_t signature; /* of a call */
+	uint32_t signature; /* see tasks.h */
 	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC; end 0 while open */
 	bool whole; /* it ended with a whole reply */
 	uint64_t reply_by_ns; /* a call: its server's end had sent the reply by then */

@@ -63,6 +63,7 @@ void parents_server(struct parents *p, const struct exchange *ex, struct trace_n
 		thread->multiplexing = true;
 		serving->multiplexing |= n->nonblocking;
 	}
+	n->signature = signature_of(ex);
 	n->quiet = !task->open_count && n->start_ns > task->idle_since_ns + QUIET_NS;
 	tasks_open(p->tasks, task, n);
 	thread->current = node_ref_of(p->pool, n);
@@ -347,7 +348,8 @@ void parents_client_done(struct parents *p, const struct exchange *ex, struct tr
 	/* the request was answered without waiting for this call: was it made for it at all? */
 	if (n->wait == WAIT_PROOF && parent->open && n->proves &&
 		task_signature(task, n->signature) != SIGNATURE_BROKEN) {
-		task_mark(task, n->signature, SIGNATURE_PROVEN);
+		task_mark(
+			task, signature_within(n->signature, parent->signature), SIGNATURE_PROVEN);
 		settle(p, n);
 	} else if (n->wait == WAIT_PROOF && !parent->open) {
 		task_mark(task, n->signature, SIGNATURE_BROKEN);
@@ -358,13 +360,13 @@ void parents_client_done(struct parents *p, const struct exchange *ex, struct tr
 void parents_judge(struct parents *p, struct trace_node *n, uint64_t now_ns)
 {
 	struct task *task = tasks_find(p->tasks, n->pid);
-	enum signature_state state = task ? task_signature(task, n->signature) : SIGNATURE_NEW;
+	bool broken = task && task_signature(task, n->signature) == SIGNATURE_BROKEN;
+	uint32_t within = signature_within(n->signature, n->parent->signature);
 
 	if (task && n->own && thread_keeps(p, n) && thread_proven(task, n->parent, n))
 		settle(p, n);
-	else if (n->alone && state == SIGNATURE_PROVEN)
+	else if (n->alone && task && !broken && task_signature(task, within) == SIGNATURE_PROVEN)
 		settle(p, n);
-	else if (now_ns >= n->wait_until_ns ||
-		 (state == SIGNATURE_BROKEN && !thread_provable(p, n)))
+	else if (now_ns >= n->wait_until_ns || (broken && !thread_provable(p, n)))
 		unlink_node(p, n);
 }

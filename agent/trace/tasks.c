@@ -320,15 +320,10 @@ void task_mark(struct task *task, uint32_t hash, enum signature_state state)
 	task->signatures[i].state = state;
 }
 
-uint32_t signature_of(const struct exchange *ex)
+static uint32_t shape(const struct exchange *ex, XXH64_hash_t hash)
 {
-	const struct endpoints *to = ex->ends;
-	XXH64_hash_t hash =
-		to->path ? to->path_hash
-			 : XXH3_64bits_withSeed(to->remote_addr, ADDR_LEN, to->remote_port);
-	struct slice path = ex->http.target, rest;
+	struct slice path, rest = ex->http.target;
 
-	rest = path;
 	path = slice_cut(&rest, '?');
 	hash = XXH3_64bits_withSeed(ex->http.method.ptr, ex->http.method.len, hash);
 	/* segments with a digit are taken for names of things: their place counts, not their value
@@ -344,4 +339,20 @@ uint32_t signature_of(const struct exchange *ex)
 		hash = XXH3_64bits_withSeed(segment.ptr, segment.len, hash + 1);
 	}
 	return (uint32_t)hash;
+}
+
+uint32_t signature_of(const struct exchange *ex)
+{
+	const struct endpoints *to = ex->ends;
+
+	if (ex->role == ROLE_SERVER)
+		return shape(ex, 0);
+	return shape(
+		ex, to->path ? to->path_hash
+			     : XXH3_64bits_withSeed(to->remote_addr, ADDR_LEN, to->remote_port));
+}
+
+uint32_t signature_within(uint32_t call, uint32_t request)
+{
+	return (uint32_t)XXH3_64bits_withSeed(&request, sizeof(request), call);
 }

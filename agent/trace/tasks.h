@@ -9,16 +9,17 @@
  * (a select or poll loop would have received another request meanwhile). A thread that had two
  * requests at once proves the opposite.
  *
- * The calls of a process are told apart by a signature: where to, method, and the target's shape. A
- * signature is proven when such a call was made and answered within a request that had its process
- * to itself and found it quiet, so that nothing else can have caused it; it is broken when such a
- * call was made while no request was open, or outlived the request that it seemed to belong to:
- * work after the reply, or a timer's.
+ * The calls of a process are told apart by a signature: where to, method, and the target's shape;
+ * its requests by the latter two. A signature is proven, within a signature of requests, when such
+ * a call was made and answered within such a request that had its process to itself and found it
+ * quiet, so that nothing else can have caused it; it is broken, within all, when such a call was
+ * made while no request was open, or outlived the request that it seemed to belong to: work after
+ * the reply, or a timer's.
  */
 #pragma once
 #include "trace/node.h"
 
-#define TASK_SIGNATURES 24
+#define TASK_SIGNATURES 48
 #define TASK_IN_PLACE   8
 
 enum signature_state { SIGNATURE_NEW, SIGNATURE_PROVEN, SIGNATURE_BROKEN };
@@ -89,3 +90,5 @@ void task_close(struct task *task, struct trace_node *node, uint64_t now_ns);
 enum signature_state task_signature(const struct task *task, uint32_t hash);
 void task_mark(struct task *task, uint32_t hash, enum signature_state state);
 uint32_t signature_of(const struct exchange *ex);
+/* Of a call within a request, by the signatures of both. */
+uint32_t signature_within(uint32_t call, uint32_t request);

@@ -170,6 +170,38 @@ Test(trace, an_event_loops_call_is_linked_where_it_had_no_other_request)
 	rig_close(&r);
 }
 
+/* A server that handles a connection's requests one after another has received the next one while
+ * it still works for the one before, whose reply is out. */
+Test(trace, a_kind_of_call_is_proven_within_a_kind_of_request)
+{
+	struct rig r;
+	struct rig_ex *s, *c;
+
+	rig_open(&r);
+	trace_born(r.trace, 10, r.now);
+	r.now += 2 * NS_PER_SEC;
+	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 1, EPOLL, "one", "/a/1");
+	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2, EPOLL, "call1", "/b/1");
+	rig_done(&r, c, 10);
+	rig_done(&r, s, 10);
+	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 3, EPOLL, "other", "/after/2");
+	rig_done(&r, s, 10);
+	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 4, EPOLL, "next", "/after/3");
+	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 5, EPOLL, "left over", "/b/2");
+	rig_done(&r, c, 10);
+	rig_done(&r, s, 10);
+	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 6, EPOLL, "two", "/a/4");
+	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 7, EPOLL, "call2", "/b/3");
+	rig_done(&r, c, 10);
+	rig_done(&r, s, 10);
+	r.now += 10 * NS_PER_SEC;
+	trace_tick(r.trace, r.now, false);
+	rig_child(&r, "call1", "one", LINK_THREAD);
+	rig_child(&r, "call2", "two", LINK_THREAD);
+	rig_root(&r, "left over");
+	rig_close(&r);
+}
+
 Test(trace, a_call_that_the_request_did_not_wait_for_proves_nothing)
 {
 	struct rig r;

@@ -93,7 +93,8 @@ def judge(spans, name, done):
         parent = by_id.get(s.parent)
         # an app that is ended leaves calls behind that its backend still answers
         given_up = parent and s.kind == "server" and parent.error in ("aborted", "connection_closed")
-        if parent and not given_up and not (parent.start <= s.start and s.end <= parent.end):
+        end = s.start if token_of(s)[1] == "after" else s.end  # that may well take longer
+        if parent and not given_up and not (parent.start <= s.start and end <= parent.end):
             cell = next((c for c, reqs in done.items() if any(token_of(s)[0] == r[0] for r in reqs)), ("?", 0))
             table.rows[cell]["outside"] += 1
             table.note(f"{s}\n  outside {parent}: {s.start - parent.start} .. {parent.end - s.end}")
@@ -107,8 +108,10 @@ def judge_call(row, table, key, is_child, own, called, by_id):
         row["missing"] += 1
         table.note(f"no span of the call {key}")
     elif not is_child:
-        row["wrong" if s.parent else "right"] += 1
-        if s.parent:
+        # a server may hand its reply on to be sent while it goes on: then its own request is still open
+        wrong = s.parent and not (own and s.parent == own.id and s.start <= own.end)
+        row["wrong" if wrong else "right"] += 1
+        if wrong:
             table.note(f"{s} came after the reply, yet has the parent {by_id.get(s.parent)}")
     elif not s.parent:
         row["orphans"] += 1
