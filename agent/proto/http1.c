@@ -299,6 +299,7 @@ static enum parse got_reply(struct http1 *h, struct sink *sink, const struct fee
 		ex->http.until_close = !has_no_body(head, request) &&
 				       head->framing != HTTP1_CHUNKED &&
 				       head->framing != HTTP1_LENGTH;
+		http_fill_rpc_status(ex, &head->fields); /* gRPC-Web, whose call failed at once */
 		sink->ops->replied(sink, ex, head->fields.v, head->fields.n);
 	}
 	if (status == 101 || (request & HTTP1_IS_CONNECT && status < 300))

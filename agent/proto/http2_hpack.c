@@ -139,8 +139,6 @@ static void note(struct http2_block *b, const nghttp2_nv *nv)
 		note_pseudo(b, field);
 		return;
 	}
-	if (slice_eq(field.name, SLICE("grpc-status")) && !b->rpc_status.ptr)
-		b->rpc_status = field.value;
 	http_fields_add(&b->fields, field);
 }
 

@@ -26,7 +26,6 @@ struct http2_hpack {
 /* One decoded block; its slices point into itself. */
 struct http2_block {
 	struct slice method, scheme, authority, path, protocol; /* RFC 9113, 8.3.1; RFC 8441, 4 */
-	struct slice rpc_status; /* grpc-status */
 	uint16_t status; /* 0: none, or no number */
 	bool unknown; /* there were fields that are not known */
 	bool malformed; /* a pseudo-header field twice, after others, or of no known name */

@@ -120,16 +120,6 @@ bool http2_request_block(struct http2 *h, struct sink *sink, const struct feed *
 	return true;
 }
 
-static void note_rpc_status(struct exchange *ex, const struct http2_block *b)
-{
-	uint64_t status;
-
-	if (!b->rpc_status.ptr || slice_u64(b->rpc_status, &status) < 0 || status > UINT32_MAX)
-		return;
-	ex->http.has_rpc_status = true;
-	ex->http.rpc_status = (uint32_t)status;
-}
-
 /* RFC 9113, 8.5, and RFC 8441: from here on the stream is another protocol's. */
 static bool is_tunnel(const struct exchange *ex)
 {
@@ -146,7 +136,7 @@ static void got_reply(struct http2 *h, struct sink *sink, const struct feed *in,
 	ex->reply_start_ns = h->half[SIDE_REPLY].start_ns;
 	ex->reply_end_ns = in->time_ns;
 	ex->reply_tid = in->tid;
-	note_rpc_status(ex, b);
+	http_fill_rpc_status(ex, &b->fields);
 	sink->ops->replied(sink, ex, b->fields.v, b->fields.n);
 	if (is_tunnel(ex)) {
 		ex->http.tunnelled = true;
@@ -180,7 +170,7 @@ void http2_reply_block(struct http2 *h, struct sink *sink, const struct feed *in
 	}
 	if (b->status) /* RFC 9110, 15.2: the final one follows */
 		return;
-	note_rpc_status(ex, b);
+	http_fill_rpc_status(ex, &b->fields);
 	if (end)
 		http2_side_over(h, sink, ex, SIDE_REPLY, in);
 }

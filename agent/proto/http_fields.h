@@ -10,7 +10,7 @@
 struct http_fields {
 	/* the first field of each name; empty slices where there is none */
 	struct slice host, user_agent, traceparent, tracestate, forwarded, x_forwarded_for;
-	struct slice content_type;
+	struct slice content_type, grpc_status;
 	unsigned traceparents, tracestates; /* number of such fields */
 	unsigned n;
 	bool cut; /* there were more than HTTP_FIELDS */
@@ -46,6 +46,10 @@ static inline void http_fields_add(struct http_fields *f, struct field field)
 			http_fields_first(&f->tracestate, field.value);
 			f->tracestates++;
 		}
+		break;
+	case 11 << 8 | 'g':
+		if (slice_eq_nocase(name, SLICE("grpc-status")))
+			http_fields_first(&f->grpc_status, field.value);
 		break;
 	case 11 << 8 | 't':
 		if (slice_eq_nocase(name, SLICE("traceparent"))) {

@@ -173,3 +173,14 @@ void http_fill_begun(struct exchange *ex, struct slice method, struct slice targ
 	ex->http.method = keep(ex, method, METHOD_KEPT, &cut);
 	ex->http.target = keep(ex, target, EXCHANGE_TEXT, &cut);
 }
+
+void http_fill_rpc_status(struct exchange *ex, const struct http_fields *fields)
+{
+	uint64_t status;
+
+	if (!fields->grpc_status.ptr || slice_u64(fields->grpc_status, &status) < 0 ||
+		status > UINT32_MAX)
+		return;
+	ex->http.has_rpc_status = true;
+	ex->http.rpc_status = (uint32_t)status;
+}

@@ -18,3 +18,5 @@ struct http_request {
 bool http_fill_request(struct exchange *ex, const struct http_request *request);
 /* The same of a head that never came to be whole. */
 void http_fill_begun(struct exchange *ex, struct slice method, struct slice target);
+/* What the fields of a reply's head, or its trailers, say of a gRPC call's outcome. */
+void http_fill_rpc_status(struct exchange *ex, const struct http_fields *fields);

@@ -4,10 +4,12 @@ import collections
 
 import pytest
 from weftlib import servers
+from weftlib.clock import until
 from weftlib.proc import free_port
 from weftlib.spans import check_sane
 
 LANGUAGES = ("python", "go", "node")
+READABLE = ("go", "node")  # Python's gRPC has a BoringSSL of its own, without symbols
 # (messages asked, messages answered, status)
 METHODS = {"Unary": (1, 1, "OK"), "Down": (1, 3, "OK"), "Up": (3, 1, "OK"), "Both": (3, 3, "OK"),
            "Fail": (1, 0, "NOT_FOUND"), "None": (1, 0, "UNIMPLEMENTED")}
@@ -19,16 +21,21 @@ def able():
         pytest.skip(why)
 
 
-def serve(lab, language, name, following=None):
+def env(lab, tls):
+    return {"GRPC_VERBOSITY": "NONE", **({"TLS": str(servers.certificate(lab))} if tls else {})}
+
+
+def serve(lab, language, name, following=None, tls=False, how="serve"):
     port = free_port()
-    argv = [*servers.grpc_echo(lab, language), "serve", port, *([following] if following else [])]
-    process = lab.process(argv, name, env={"GRPC_VERBOSITY": "NONE"})
+    argv = [*servers.grpc_echo(lab, language), how, port, *([following] if following else [])]
+    process = lab.process(argv, name, env=env(lab, tls))
     process.wait_port(port, timeout=30)
     return servers.Running(process, port, name)
 
 
-def call(lab, language, port, method, n=1, at_once=1, size=5):
-    process = lab.process([*servers.grpc_echo(lab, language), "call", port, method, n, at_once, size], f"{language}-client")
+def call(lab, language, port, method, n=1, at_once=1, size=5, tls=False):
+    process = lab.process([*servers.grpc_echo(lab, language), "call", port, method, n, at_once, size], f"{language}-client",
+                          env=env(lab, tls))
     process.wait(60)
     assert process.child.returncode == 0, process.log.read_text()
 
@@ -72,6 +79,27 @@ def test_every_pairing(traced, need, front, back):
         assert "http.request.method" not in s.attrs and "url.full" not in s.attrs, s.attrs
 
 
+@pytest.mark.parametrize("back", READABLE)
+@pytest.mark.parametrize("front", READABLE)
+def test_over_tls(traced, need, front, back):
+    """The same through the libraries that TLS can be read of, also at once."""
+    need("node", "npm", "go")
+    it = serve(traced, back, "back", tls=True)
+    # the client's own library is probed before a client that lives for a moment begins
+    serve(traced, front, "idle", tls=True)
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"] >= len({front, back}), "not all are probed")
+    call(traced, front, it.port, ",".join(METHODS), tls=True)
+    call(traced, front, it.port, "Unary", 100, 16, tls=True)
+    spans = traced.agent.stop()
+    check_sane(spans)
+    want = collections.Counter(f for method in METHODS for f in wanted(f"{front}-client", "back", method))
+    for f in wanted(f"{front}-client", "back", "Unary"):
+        want[f] += 100
+    assert collections.Counter(map(facts, spans)) == want
+    for s in spans:
+        assert s.attrs["tls.protocol.version"] == "1.3" and s.attrs["tls.next_protocol"] == "h2", s.attrs
+
+
 @pytest.mark.parametrize("at_once", [1, 8, 64])
 def test_at_once(traced, need, at_once):
     """Streams between each other on one connection, with messages in several frames: each has its two spans."""
@@ -106,6 +134,22 @@ def test_behind_each_other(lab, hooks, need, language, at_once):
     wrong = [s for s in children if token(forest.by_id[s.parent]) != token(s)]
     assert not wrong, wrong
     assert collections.Counter(s.link for s in children)["socket"] == 80
+
+
+def test_web(traced, need):
+    """gRPC-Web over HTTP/1.1: a call's status is in the body, unless it fails at once."""
+    need("go", "curl")
+    it, message = serve(traced, "go", "back", how="serve-web"), traced.tmp / "message"
+    message.write_bytes(b"\0\0\0\0\5hello")
+    for method in ("Unary", "Fail"):
+        assert traced.curl("-H", "content-type: application/grpc-web+proto", "--data-binary", f"@{message}",
+                           f"http://127.0.0.1:{it.port}/t.Echo/{method}")[0] == 0
+    spans = traced.agent.stop()
+    check_sane(spans)
+    assert collections.Counter(map(facts, spans)) == collections.Counter(
+        (who, kind, f"t.Echo/{method}", f"t.Echo/{method}", status, (kind == "client" and status) or "", None, None, link)
+        for method, status in (("Unary", None), ("Fail", "NOT_FOUND"))
+        for who, kind, link in (("curl", "client", ""), ("back", "server", "socket")))
 
 
 def test_old_conventions(lab, hooks, need):

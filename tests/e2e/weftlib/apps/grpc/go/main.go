@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
@@ -14,8 +15,10 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/improbable-eng/grpc-web/go/grpcweb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -26,9 +29,12 @@ const count = 3
 // Messages are bytes.
 type raw struct{}
 
-func (raw) Marshal(v any) ([]byte, error)      { return *v.(*[]byte), nil }
-func (raw) Unmarshal(data []byte, v any) error { *v.(*[]byte) = append([]byte(nil), data...); return nil }
-func (raw) Name() string                       { return "proto" }
+func (raw) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
+func (raw) Unmarshal(data []byte, v any) error {
+	*v.(*[]byte) = append([]byte(nil), data...)
+	return nil
+}
+func (raw) Name() string { return "proto" }
 
 func must(err error) {
 	if err != nil {
@@ -86,23 +92,40 @@ func handle(next *grpc.ClientConn) grpc.StreamHandler {
 	}
 }
 
+var dir = os.Getenv("TLS") // with cert.pem and key.pem
+
 func dial(port string) *grpc.ClientConn {
-	conn, err := grpc.NewClient("passthrough:///127.0.0.1:"+port, grpc.WithTransportCredentials(insecure.NewCredentials()),
+	with := insecure.NewCredentials()
+	if dir != "" {
+		var err error
+		with, err = credentials.NewClientTLSFromFile(dir+"/cert.pem", "")
+		must(err)
+	}
+	conn, err := grpc.NewClient("passthrough:///127.0.0.1:"+port, grpc.WithTransportCredentials(with),
 		grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})))
 	must(err)
 	return conn
 }
 
-func serve(port string, next *grpc.ClientConn) {
+func serve(port string, next *grpc.ClientConn, web bool) {
 	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
 	must(err)
-	server := grpc.NewServer(grpc.ForceServerCodec(raw{}), grpc.UnknownServiceHandler(handle(next)))
+	options := []grpc.ServerOption{grpc.ForceServerCodec(raw{}), grpc.UnknownServiceHandler(handle(next))}
+	if dir != "" {
+		with, err := credentials.NewServerTLSFromFile(dir+"/cert.pem", dir+"/key.pem")
+		must(err)
+		options = append(options, grpc.Creds(with))
+	}
+	server := grpc.NewServer(options...)
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM)
 	go func() {
 		<-ended
 		server.Stop()
 	}()
+	if web {
+		must(http.Serve(listener, grpcweb.WrapServer(server)))
+	}
 	must(server.Serve(listener))
 }
 
@@ -154,12 +177,12 @@ func ask(conn *grpc.ClientConn, name string, message []byte, token string) error
 }
 
 func main() {
-	if os.Args[1] == "serve" {
+	if strings.HasPrefix(os.Args[1], "serve") { // serve-web: as gRPC-Web
 		var next *grpc.ClientConn
 		if len(os.Args) > 3 {
 			next = dial(os.Args[3])
 		}
-		serve(os.Args[2], next)
+		serve(os.Args[2], next, os.Args[1] == "serve-web")
 		return
 	}
 	number := func(i int) int { n, err := strconv.Atoi(os.Args[i]); must(err); return n }

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What ../echo.py does, in JavaScript.
 'use strict';
+const fs = require('fs');
 const grpc = require('@grpc/grpc-js');
+
+const TLS = process.env.TLS; // a directory with cert.pem and key.pem
+const file = (name) => fs.readFileSync(`${TLS}/${name}.pem`);
 
 const COUNT = 3;
 const STREAMS = { Down: [false, true], Up: [true, false], Both: [true, true] };
@@ -18,7 +22,8 @@ const tokened = (token) => {
   metadata.set('x-number', token);
   return metadata;
 };
-const dial = (port) => new Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
+const dial = (port) => new Client(`127.0.0.1:${port}`,
+  TLS ? grpc.credentials.createSsl(file('cert')) : grpc.credentials.createInsecure());
 
 function serve(port, next) {
   const client = next && dial(next);
@@ -36,7 +41,9 @@ function serve(port, next) {
     },
     Both: (call) => { call.on('data', (m) => call.write(m)); call.on('end', () => call.end()); },
   });
-  server.bindAsync(`127.0.0.1:${port}`, grpc.ServerCredentials.createInsecure(), (err) => { if (err) throw err; });
+  const pair = TLS && { private_key: file('key'), cert_chain: file('cert') };
+  const credentials = TLS ? grpc.ServerCredentials.createSsl(null, [pair]) : grpc.ServerCredentials.createInsecure();
+  server.bindAsync(`127.0.0.1:${port}`, credentials, (err) => { if (err) throw err; });
   process.on('SIGTERM', () => process.exit(0));
 }
 
