@@ -105,6 +105,7 @@ struct tls_moved {
 	__u64 conn;
 	__u64 sock; /* its address */
 	__u64 sp; /* the thread's stack */
+	__u64 random; /* where its hello's random is in user memory; 0: not in this call */
 	__u32 seq; /* the number of the first of them */
 	__u32 n;
 	__u32 key; /* sock_key() */
@@ -175,6 +176,7 @@ enum {
 	CONN_FRAMES = CONN_FRAMES_RECV | CONN_FRAMES_SEND,
 	CONN_TLS = 1u << 12, /* its bytes are TLS: see tls_pair.h */
 	CONN_TLS_KNOWN = 1u << 13, /* and its session is known for certain */
+	CONN_TUNNEL = 1u << 14, /* it has asked for a tunnel, in which TLS may begin */
 	CONN_SELF = 1u << 5, /* weft's own: announced, so that its server's end can be left out */
 };
 /* Where a record is put together, by slot, and what else is too large for small stacks. */

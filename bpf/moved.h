@@ -236,8 +236,48 @@ static __always_inline int moved_untold(
 	return 0;
 }
 
-static __always_inline void moved_tls(struct conn *c, struct sock *sk, __u8 dir, __u32 n, __u32 seq,
-	const struct moved_call *m, struct tls_moved *call)
+/* Whether a call, which ended at `end`, is to be told of by what the agent wants of its connection;
+ * was: its start before this call. */
+static __always_inline bool moved_wanted(struct conn *c, __u64 what, __u8 was, __u8 dir, __u32 n,
+	__u32 end, struct moved_call *m, struct weft_counts *cnt)
+{
+	enum weft_want want = (__u32)what;
+
+	if (want == WEFT_WANT_UNTIL_RECV || want == WEFT_WANT_UNTIL_SEND) {
+		/* the agent knows that a body goes on behind this call */
+		if (want == WEFT_WANT_UNTIL_RECV + dir && (__s32)((what >> 32) - end) > 0) {
+			moved_untold(c, dir, n, cnt, WEFT_COUNT_COALESCED);
+			return false;
+		}
+	} else if (want >= WEFT_WANT_AGAIN && want <= WEFT_WANT_AGAIN_SEND) {
+		if (want == WEFT_WANT_AGAIN_RECV + dir && was != START_AGAIN &&
+			(__u32)(what >> 32) == end - n)
+			m->flags = WEFT_QUIET;
+		c->start = START_AGAIN;
+	}
+	return true;
+}
+
+/* Whether the connection's bytes are TLS from this call on, its first that is seen, or one in a
+ * tunnel: noted. *fresh becomes true in a tunnel: nothing of TLS was before. */
+static __always_inline void moved_begins(
+	struct conn *c, const struct source *src, __u8 dir, __u32 n, bool *fresh)
+{
+	int what;
+
+	*fresh |= !!(c->flags & CONN_TUNNEL);
+	what = tls_begins(src, n, *fresh);
+	if (what == BEGINS_TLS) {
+		c->flags &= ~CONN_TUNNEL;
+		c->flags |= CONN_TLS;
+	} else if (what == BEGINS_CONNECT && dir == WEFT_SEND) {
+		c->flags |= CONN_TUNNEL;
+	}
+}
+
+static __always_inline void moved_tls(struct conn *c, struct sock *sk, const struct source *src,
+	__u8 dir, __u32 n, __u32 seq, const struct moved_call *m, bool fresh,
+	struct tls_moved *call)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 
@@ -248,9 +288,12 @@ static __always_inline void moved_tls(struct conn *c, struct sock *sk, __u8 dir,
 	call->n = n;
 	call->key = sock_key(sk);
 	call->dir = dir;
-	call->fresh = !!(m->flags & WEFT_FRESH);
+	call->fresh = fresh;
 	call->waits = m->waits;
 	call->known = !!(c->flags & CONN_TLS_KNOWN);
+	call->random = 0;
+	if (dir == WEFT_RECV && c->moved[WEFT_RECV] <= TLS_RANDOM_AT)
+		call->random = tls_random_of(src, c->moved[WEFT_RECV], n);
 	if (tls_moved(call))
 		c->flags |= CONN_TLS_KNOWN;
 }
@@ -266,7 +309,7 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	enum weft_want want;
 	__u32 end;
 	__u8 was = c->start;
-	bool tls = c->flags & CONN_TLS;
+	bool tls, fresh;
 	__u64 what;
 
 	if (!s)
@@ -286,10 +329,12 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	}
 	what = conn_wants(c);
 	want = (__u32)what;
-	if (want == WEFT_WANT_TLS || (was && tls_begins(src, n, m->flags & WEFT_FRESH))) {
+	fresh = m->flags & WEFT_FRESH;
+	if (want == WEFT_WANT_TLS)
 		c->flags |= CONN_TLS;
-		tls = true;
-	}
+	else if (was || c->flags & CONN_TUNNEL)
+		moved_begins(c, src, dir, n, &fresh);
+	tls = c->flags & CONN_TLS;
 	if (want == WEFT_WANT_NOTHING && !tls) {
 		c->flags &= ~CONN_FRAMES;
 		return moved_untold(c, dir, n, cnt, WEFT_COUNT_UNWANTED);
@@ -298,24 +343,17 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	m->waits = by->how == CALLER_THREAD ? sock_waits(sk) : WEFT_POLLED | WEFT_NONBLOCKING;
 	if (tls) {
 		if (by->how == CALLER_THREAD)
-			moved_tls(c, sk, dir, n, end - n, m, &s->tls);
+			moved_tls(c, sk, src, dir, n, end - n, m, fresh, &s->tls);
 		/* what the thread does with it was to be known all the same */
 		if (want == WEFT_WANT_NOTHING)
 			return moved_untold(c, dir, n, cnt, WEFT_COUNT_UNWANTED);
 		m->layer = WEFT_LAYER_TLS;
 		what = want >= WEFT_WANT_AGAIN && want <= WEFT_WANT_AGAIN_SEND ? WEFT_WANT_AGAIN
 									       : WEFT_WANT_HEADS;
-		want = what;
 	}
-	if (want == WEFT_WANT_UNTIL_RECV || want == WEFT_WANT_UNTIL_SEND) {
-		/* the agent knows that a body goes on behind this call: nothing to tell */
-		if (want == WEFT_WANT_UNTIL_RECV + dir && (__s32)((what >> 32) - end) > 0)
-			return moved_untold(c, dir, n, cnt, WEFT_COUNT_COALESCED);
-	} else if (want >= WEFT_WANT_AGAIN && want <= WEFT_WANT_AGAIN_SEND) {
-		if (want == WEFT_WANT_AGAIN_RECV + dir && was != START_AGAIN &&
-			(__u32)(what >> 32) == end - n)
-			m->flags = WEFT_QUIET;
-		c->start = START_AGAIN;
+	if (!moved_wanted(c, what, was, dir, n, end, m, cnt))
+		return 0;
+	if (c->start == START_AGAIN) {
 		c->flags &= ~CONN_OPENED;
 		c->connect_ns = 0; /* what the thread does now says nothing of then */
 	}

@@ -18,6 +18,7 @@ struct pt_regs {
 #define REGS_SP(r)   ((r)->sp)
 #define FUNC_ARG0(r) ((r)->di)
 #define FUNC_ARG1(r) ((r)->si)
+#define FUNC_ARG2(r) ((r)->dx)
 #define FUNC_ARG3(r) ((r)->cx)
 #define FUNC_RET(r)  ((r)->ax)
 #define GO_G(r)      ((r)->r14) /* the goroutine: Go's ABI, from 1.17 on */
@@ -65,6 +66,7 @@ struct pt_regs {
 #define REGS_SP(r)     ((r)->sp)
 #define FUNC_ARG0(r)   ((r)->regs[0])
 #define FUNC_ARG1(r)   ((r)->regs[1])
+#define FUNC_ARG2(r)   ((r)->regs[2])
 #define FUNC_ARG3(r)   ((r)->regs[3])
 #define FUNC_RET(r)    ((r)->regs[0])
 #define GO_G(r)        ((r)->regs[28])

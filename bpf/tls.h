@@ -18,6 +18,10 @@ int tls_enter(struct pt_regs *ctx)
 
 	if (!current_traced())
 		return 0;
+	if (func == WEFT_TLS_HAND) {
+		tls_hand(FUNC_ARG1(ctx), FUNC_ARG2(ctx));
+		return 0;
+	}
 	session = FUNC_ARG0(ctx);
 	if (func == WEFT_TLS_FREE) {
 		struct tls_key key = tls_key(session);
@@ -87,13 +91,14 @@ __noinline int tls_order(struct tls_thread *t, __u64 session, __u32 n, __u32 cer
 			.base = t->base,
 			.key = t->key,
 			.fresh = t->fresh,
-			.seen = TLS_SEEN_RECV,
+			.seen = t->handed ? TLS_SEEN_INSIDE : TLS_SEEN_RECV,
 		};
 
 		tls_sign(&sign);
 		drained = 0;
 	}
 	t->conn = 0;
+	t->handed = 0;
 	/* A handshake's calls move no plaintext; and make nothing to send until something came. */
 	if (n ? reads : certain || drained)
 		return 0;
@@ -158,17 +163,8 @@ static __always_inline void tls_tell(void *ctx, struct tls_session *s, const str
 	}
 	if (was == START_FRESH)
 		m->flags = WEFT_FRESH;
-	if (want == WEFT_WANT_UNTIL_RECV || want == WEFT_WANT_UNTIL_SEND) {
-		if (want == WEFT_WANT_UNTIL_RECV + op->dir && (__s32)((what >> 32) - end) > 0) {
-			moved_untold(c, op->dir, op->n, cnt, WEFT_COUNT_COALESCED);
-			return;
-		}
-	} else if (want >= WEFT_WANT_AGAIN && want <= WEFT_WANT_AGAIN_SEND) {
-		if (want == WEFT_WANT_AGAIN_RECV + op->dir && was != START_AGAIN &&
-			(__u32)(what >> 32) == end - op->n)
-			m->flags = WEFT_QUIET;
-		c->start = START_AGAIN;
-	}
+	if (!moved_wanted(c, what, was, op->dir, op->n, end, m, cnt))
+		return;
 	if (op->is_file)
 		source_none(&m->bytes.src, WEFT_NO_COPY_FILE);
 	else

@@ -72,6 +72,7 @@ struct tls_thread {
 	__u8 inside; /* the call has used a socket */
 	__u8 waits; /* of the latest socket */
 	__u8 fresh; /* those bytes were the connection's first */
+	__u8 handed; /* known by its hello: certain */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -96,31 +97,73 @@ struct {
 	__type(value, struct tls_socket);
 } tls_sockets SEC(".maps");
 
+/* Hellos that were received, by the random in them (RFC 8446, 4.1.2): whoever hands these bytes to
+ * its library hands that connection's. Written here. The least used give way to new ones. */
+struct tls_random {
+	__u64 v[2]; /* the first half: that is random enough */
+};
+struct tls_hello {
+	__u64 conn;
+	__u32 tgid;
+	__u32 base, key; /* as in struct tls_sign */
+	__u32 fresh;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096); /* resized before load */
+	__type(key, struct tls_random);
+	__type(value, struct tls_hello);
+} tls_hellos SEC(".maps");
+
+#define TLS_RANDOM_AT  11 /* behind the headers of record and message, and the version */
+#define TLS_RETRY      0x11619ae574ad21cfull /* no random: HelloRetryRequest (RFC 8446, 4.1.3) */
 #define TLS_UNCLEAR    (~0ull) /* tls_thread.conn: several */
 #define TLS_CERTAIN    3 /* so many doubts make it start anew; */
 #define TLS_NEVER      8 /* and so many, not to be certain ever, by order */
 #define TLS_LENGTH_MAX (16384 + 256) /* RFC 8446, 5.2 */
 #define TLS_STACK      (256u * 1024) /* that a call may take below its caller */
 
-/* Whether a connection's first call that is seen begins with the header of a TLS record (RFC 8446,
+enum { BEGINS_TLS = 1, BEGINS_CONNECT };
+
+/* Where n bytes from `at` of the call's are in user memory; 0: not in its first buffer. */
+static __always_inline __u64 tls_bytes(const struct source *src, __u32 at, __u32 n)
+{
+	struct user_iovec iov;
+
+	if (src->why != WEFT_COPY_OK)
+		return 0;
+	if (!src->count)
+		return src->ptr + at;
+	if (iovecs_read(&iov, 1, src->ptr) || iov.len < (__u64)src->skip + at + n)
+		return 0;
+	return iov.base + src->skip + at;
+}
+
+/* The same of its hello's random; moved: bytes before this call in its direction. */
+__noinline __u64 tls_random_of(const struct source *src, __u32 moved, __u32 n)
+{
+	if (!src || moved > TLS_RANDOM_AT || n < TLS_RANDOM_AT - moved + sizeof(struct tls_random))
+		return 0;
+	return tls_bytes(src, TLS_RANDOM_AT - moved, sizeof(struct tls_random));
+}
+
+/* With what a connection's first call that is seen begins. The header of a TLS record (RFC 8446,
  * 5.1): its type, its version, and its length. Of a fresh one that is a handshake's; an older one's
- * next is likely to be application data, behind a header that is read by itself. */
+ * next is likely to be application data, behind a header that is read by itself. Or the only method
+ * of HTTP that asks for a tunnel (RFC 9110, 9.3.6). */
 __noinline int tls_begins(const struct source *src, __u32 n, __u32 fresh)
 {
 	__u8 head[5];
 	__u64 from;
 
-	if (!src || src->why != WEFT_COPY_OK || n < sizeof(head))
+	if (!src || n < sizeof(head))
 		return 0;
-	from = src->ptr;
-	if (src->count) {
-		struct user_iovec iov;
-
-		if (iovecs_read(&iov, 1, src->ptr) || iov.len < src->skip + sizeof(head))
-			return 0;
-		from = iov.base + src->skip;
-	}
-	if (bpf_probe_read_user(head, sizeof(head), (void *)from) || head[1] != 3)
+	from = tls_bytes(src, 0, sizeof(head));
+	if (!from || bpf_probe_read_user(head, sizeof(head), (void *)from))
+		return 0;
+	if (head[0] == 'C' && head[1] == 'O' && head[2] == 'N' && head[3] == 'N')
+		return BEGINS_CONNECT;
+	if (head[1] != 3)
 		return 0;
 	return fresh ? head[0] == 22 && head[2] <= 4
 		     : head[0] == 23 && head[2] == 3 && head[3] <= TLS_LENGTH_MAX >> 8;
@@ -239,6 +282,53 @@ static __always_inline void tls_note_socket(const struct tls_moved *call)
 	bpf_map_update_elem(&tls_sockets, &sock, &fresh, BPF_ANY);
 }
 
+static __always_inline void tls_note_hello(const struct tls_moved *call)
+{
+	__u64 sock = call->sock;
+	struct tls_socket *at = bpf_map_lookup_elem(&tls_sockets, &sock);
+	struct tls_hello hello = {
+		.conn = call->conn,
+		.tgid = bpf_get_current_pid_tgid() >> 32,
+		.key = call->key,
+	};
+	struct tls_random random;
+
+	if (!at || bpf_probe_read_user(&random, sizeof(random), (void *)call->random) ||
+		random.v[0] == TLS_RETRY)
+		return;
+	hello.base = at->base;
+	hello.fresh = !!at->first_ns;
+	bpf_map_update_elem(&tls_hellos, &random, &hello, BPF_ANY);
+}
+
+/* The process hands bytes that it received to its library, maybe on another thread than it received
+ * them on: if they begin with a hello, it shows whose they are. */
+static __always_inline void tls_hand(__u64 from, __u32 n)
+{
+	struct tls_random random;
+	struct tls_hello *hello;
+	struct tls_thread *t;
+	__u8 head[6];
+
+	if (n < TLS_RANDOM_AT + sizeof(random) ||
+		bpf_probe_read_user(head, sizeof(head), (void *)from) || head[0] != 22 ||
+		head[1] != 3 || (head[5] != 1 && head[5] != 2) ||
+		bpf_probe_read_user(&random, sizeof(random), (void *)(from + TLS_RANDOM_AT)))
+		return;
+	hello = bpf_map_lookup_elem(&tls_hellos, &random);
+	if (!hello || hello->tgid != bpf_get_current_pid_tgid() >> 32)
+		return;
+	t = tls_thread(true);
+	if (!t)
+		return;
+	t->conn = hello->conn;
+	t->heard = n;
+	t->base = hello->base;
+	t->key = hello->key;
+	t->fresh = hello->fresh;
+	t->handed = 1;
+}
+
 /* Whether the connection's session is known for certain. */
 __noinline int tls_moved(const struct tls_moved *call)
 {
@@ -249,6 +339,8 @@ __noinline int tls_moved(const struct tls_moved *call)
 		return 0;
 	if (!call->known)
 		tls_note_socket(call);
+	if (call->random)
+		tls_note_hello(call);
 	t = tls_thread(true);
 	if (!t)
 		return 0;
@@ -282,6 +374,7 @@ __noinline int tls_moved(const struct tls_moved *call)
 		t->conn = 0;
 		return 0;
 	}
+	t->handed = 0;
 	t->fresh = call->fresh && !t->conn;
 	t->conn = t->conn ? TLS_UNCLEAR : call->conn;
 	t->heard = call->n;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# setup.sh [build] [demo] [test] [bench] [vm] [arm64] [image] [kube] [runtime]: installs the packages of packages.txt that are
-# missing, those of the first four kinds if none is named. Does nothing, quickly, when nothing is missing.
+# setup.sh [build] [demo] [test] [bench] [vm] [arm64] [image] [kube] [fetch] [runtime]: installs the packages of
+# packages.txt that are missing, those of the first four kinds if none is named. Does nothing, quickly, when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")"
 export PATH="$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive LC_ALL=C

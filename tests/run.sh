@@ -14,6 +14,9 @@ true\ * | *" --vm "*)
 	deploy/setup.sh arm64 || :
 	;;
 esac
+case "${CI:-false}" in
+true) deploy/setup.sh fetch || : ;;
+esac
 # runc of Debian and Docker's containerd do not go together: on a person's machine only if asked for.
 case "${CI:-false} $* " in
 true\ * | *" --kube "*)

@@ -167,6 +167,8 @@ static int set_up(
 	if (!err)
 		err = map_resize(c, "tls_sockets", options->max_connections);
 	if (!err)
+		err = map_resize(c, "tls_hellos", options->max_connections);
+	if (!err)
 		err = map_resize(c, "go_programs", options->max_processes);
 	if (!err)
 		err = map_resize(c, "go_calls", options->max_connections);

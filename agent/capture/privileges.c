@@ -51,8 +51,8 @@ static bool may_use_maps(struct capture *capture)
 
 int privileges_drop(struct capture *capture, bool keep_admin)
 {
-	uint64_t drop =
-		BIT(CAP_BPF) | BIT(CAP_PERFMON) | BIT(CAP_NET_ADMIN) | BIT(CAP_SYS_RESOURCE);
+	uint64_t drop = BIT(CAP_BPF) | BIT(CAP_PERFMON) | BIT(CAP_NET_ADMIN) |
+			BIT(CAP_SYS_RESOURCE) | BIT(CAP_CHECKPOINT_RESTORE);
 	struct caps had, caps;
 	int err = get(&had);
 

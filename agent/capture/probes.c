@@ -26,18 +26,20 @@ struct uprobe_multi_attr {
 	uint32_t count, flags, pid, pad;
 };
 
-/* Either both links, or a perf event for each probe. */
+enum { ENTER, RETURN, EXIT, PARTS };
+
+/* Either a link for each part, or a perf event for each probe. */
 struct probes {
 	struct bpf_object *object;
 	uint32_t number;
 	bool go;
-	int links[2];
+	int links[PARTS];
 	unsigned n;
 	struct bpf_link *events[TLS_SYMBOLS_MAX + TLS_RETURNS_MAX];
 };
 
 /* One kind of probe on a file: a program, and where it is put. */
-struct half {
+struct part {
 	const char *program;
 	bool returns; /* the kernel puts it on the return address */
 	unsigned n;
@@ -63,41 +65,42 @@ int probes_prepare(struct bpf_object *object)
 	return err;
 }
 
-static void put(struct half *half, const struct tls_symbol *symbol, uint64_t cookie)
+static void put(struct part *part, const struct tls_symbol *symbol, uint64_t cookie)
 {
-	half->offsets[half->n] = symbol->offset;
-	half->cookies[half->n++] = cookie | symbol->func;
+	part->offsets[part->n] = symbol->offset;
+	part->cookies[part->n++] = cookie | symbol->func;
 }
 
 /* What begins a call, and what ends it. */
-static void split(const struct tls_symbols *s, uint32_t number, struct half ret_halves[static 2])
+static void split(const struct tls_symbols *s, uint32_t number, struct part ret_parts[static PARTS])
 {
-	struct half *enter = &ret_halves[0], *leave = &ret_halves[1];
-	uint64_t cookie = s->return_count ? (uint64_t)number << 8 : 0;
+	uint64_t cookie = s->go ? (uint64_t)number << 8 : 0;
+	const char *leave = s->go ? "go_leave" : "tls_leave";
 
-	memset(ret_halves, 0, 2 * sizeof(*ret_halves));
-	enter->program = s->return_count ? "go_enter" : "tls_enter";
-	leave->program = s->return_count ? "go_leave" : "tls_leave";
-	leave->returns = !s->return_count;
+	memset(ret_parts, 0, PARTS * sizeof(*ret_parts));
+	ret_parts[ENTER].program = s->go ? "go_enter" : "tls_enter";
+	ret_parts[RETURN].program = ret_parts[EXIT].program = leave;
+	ret_parts[RETURN].returns = true;
 	for (unsigned i = 0; i < s->n; i++) {
-		put(enter, &s->v[i], cookie);
-		if (leave->returns && s->v[i].func != WEFT_TLS_FREE)
-			put(leave, &s->v[i], cookie);
+		put(&ret_parts[ENTER], &s->v[i], cookie);
+		if (!s->v[i].exits && s->v[i].func != WEFT_TLS_FREE &&
+			s->v[i].func != WEFT_TLS_HAND)
+			put(&ret_parts[RETURN], &s->v[i], cookie);
 	}
 	for (unsigned i = 0; i < s->return_count; i++)
-		put(leave, &s->returns[i], cookie);
+		put(&ret_parts[EXIT], &s->returns[i], cookie);
 }
 
-static int attach_multi(int prog, const struct half *half, const char *path, int *ret_link)
+static int attach_multi(int prog, const struct part *part, const char *path, int *ret_link)
 {
 	struct uprobe_multi_attr attr = {
 		.prog_fd = (uint32_t)prog,
 		.attach_type = TRACE_UPROBE_MULTI,
 		.path = (uintptr_t)path,
-		.offsets = (uintptr_t)half->offsets,
-		.cookies = (uintptr_t)half->cookies,
-		.count = half->n,
-		.flags = half->returns ? UPROBE_MULTI_RETURN : 0,
+		.offsets = (uintptr_t)part->offsets,
+		.cookies = (uintptr_t)part->cookies,
+		.count = part->n,
+		.flags = part->returns ? UPROBE_MULTI_RETURN : 0,
 	};
 	long fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 
@@ -107,7 +110,7 @@ static int attach_multi(int prog, const struct half *half, const char *path, int
 	return 0;
 }
 
-static const struct half NOWHERE = {.n = 1};
+static const struct part NOWHERE = {.n = 1};
 
 bool probes_multi(struct bpf_object *object)
 {
@@ -179,7 +182,7 @@ static void refuse_uretprobe(void)
 /* Whether a process under a filter outlives a probe on a return. */
 static bool outlived(int prog)
 {
-	struct half own = {.returns = true, .n = 1, .offsets = {own_offset()}};
+	struct part own = {.returns = true, .n = 1, .offsets = {own_offset()}};
 	int link = -1, status = -1;
 	pid_t child;
 
@@ -230,14 +233,14 @@ int probes_try(const char **ret_how)
 }
 
 static int attach_events(
-	struct bpf_object *object, const struct half *half, const char *path, struct probes *p)
+	struct bpf_object *object, const struct part *part, const char *path, struct probes *p)
 {
-	for (unsigned i = 0; i < half->n; i++) {
-		DECLARE_LIBBPF_OPTS(bpf_uprobe_opts, opts, .retprobe = half->returns,
-			.bpf_cookie = half->cookies[i]);
+	for (unsigned i = 0; i < part->n; i++) {
+		DECLARE_LIBBPF_OPTS(bpf_uprobe_opts, opts, .retprobe = part->returns,
+			.bpf_cookie = part->cookies[i]);
 		struct bpf_link *link = bpf_program__attach_uprobe_opts(
-			bpf_object__find_program_by_name(object, half->program), -1, path,
-			half->offsets[i], &opts);
+			bpf_object__find_program_by_name(object, part->program), -1, path,
+			part->offsets[i], &opts);
 
 		if (!link)
 			return -errno;
@@ -259,22 +262,23 @@ int probes_attach(struct bpf_object *object, const char *path, uint32_t number,
 {
 	struct probes *p = calloc(1, sizeof(*p));
 	bool multi = probes_multi(object);
-	struct half halves[2];
-	int err = s->return_count ? set_since(object, number, WEFT_TLS_GO_BEGUN) : 0;
+	struct part parts[PARTS];
+	int err = s->go ? set_since(object, number, WEFT_TLS_GO_BEGUN) : 0;
 
 	if (!p)
 		return -ENOMEM;
-	split(s, number, halves);
-	p->links[0] = p->links[1] = -1;
+	split(s, number, parts);
+	memset(p->links, -1, sizeof(p->links));
 	p->object = object;
 	p->number = number;
-	p->go = s->return_count;
-	/* returns first: a call that is seen to begin is seen to end */
-	for (int i = 1; i >= 0 && !err; i--)
-		err = multi ? attach_multi(program_fd(object, halves[i].program), &halves[i], path,
-				      &p->links[i])
-			    : attach_events(object, &halves[i], path, p);
-	if (!err && s->return_count)
+	p->go = s->go;
+	/* the ends first: a call that is seen to begin is seen to end */
+	for (int i = PARTS - 1; i >= 0 && !err; i--)
+		if (parts[i].n)
+			err = multi ? attach_multi(program_fd(object, parts[i].program), &parts[i],
+					      path, &p->links[i])
+				    : attach_events(object, &parts[i], path, p);
+	if (!err && s->go)
 		err = set_since(object, number, clock_monotonic());
 	if (err) {
 		probes_detach(p);

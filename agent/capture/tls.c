@@ -67,13 +67,20 @@ const char *tls_state_text(enum tls_state state)
 	case TLS_GO:
 		return "TLS of Go's own (crypto/tls), in a program older than Go 1.17 or without "
 		       "its function table";
+	case TLS_HIDDEN:
+		return "TLS of a library, maybe, whose file was deleted: to look at it takes "
+		       "CAP_CHECKPOINT_RESTORE";
+	case TLS_RUST:
+		return "TLS of a program written in Rust: rustls, most likely, which cannot be "
+		       "read";
 	case TLS_REFUSED:
 		return "TLS of a library that could not be probed: see the log";
 	case TLS_NOT_LOOKED:
 	case TLS_NO_LIBRARY:
 		break;
 	}
-	return "TLS of a library that weft does not know (rustls, say)";
+	return "TLS of a library that weft does not know or that has no symbols (BoringSSL, say), "
+	       "or that it only passes on";
 }
 
 static struct user *find(struct tls *t, uint32_t pid)

@@ -19,6 +19,8 @@ enum tls_state {
 	TLS_REFUSED, /* it is not: see the log */
 	TLS_JAVA, /* no library, and a Java virtual machine: JSSE */
 	TLS_GO, /* written in Go, whose own cannot be probed in this program */
+	TLS_HIDDEN, /* a library's file was deleted, and there is no right to look at it */
+	TLS_RUST, /* no library, and compiled from Rust: rustls, most likely */
 };
 
 /* What this means for people; NULL if it can be read. */

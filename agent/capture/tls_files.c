@@ -25,6 +25,7 @@ struct tls_file {
 	struct probes *probes; /* NULL: no library, or refused */
 	bool refused;
 	bool go; /* a Go program whose own TLS cannot be probed */
+	bool rust; /* without a library that can be probed */
 	unsigned users;
 	uint64_t idle_ns; /* since when it has none */
 };
@@ -129,6 +130,7 @@ static void probe(
 	if (fd < 0 || tls_symbols_find(fd, &symbols))
 		return;
 	f->go = symbols.go && !symbols.n;
+	f->rust = symbols.rust;
 	if (!symbols.n)
 		return;
 	/* by the descriptor: the path can lead to another file meanwhile */
@@ -144,18 +146,56 @@ static void probe(
 		LOG_INT("functions", symbols.n));
 }
 
-/* The file at a path of the process, probed if it is new and holds a library. *budget: files that
- * may still be read. */
-static struct tls_file *find(struct tls_files *t, uint32_t pid, const char *name, unsigned *budget)
+/* What a line of /proc/PID/maps says. */
+struct mapping {
+	char range[2 * 16 + 2]; /* its addresses, as map_files has them */
+	char *name;
+	bool deleted;
+};
+
+/* Whether the line is of a file's code. It is changed; what is found points into it. */
+static bool read_mapping(char *line, struct mapping *ret)
+{
+	static const char DELETED[] = " (deleted)";
+	char access[5];
+	char *name = strchr(line, '/');
+	size_t n;
+
+	if (!name || sscanf(line, "%33s %4s", ret->range, access) != 2 || access[2] != 'x')
+		return false;
+	n = strcspn(name, "\n");
+	ret->deleted = n >= sizeof(DELETED) - 1 &&
+		       memcmp(name + n - (sizeof(DELETED) - 1), DELETED, sizeof(DELETED) - 1) == 0;
+	name[ret->deleted ? n - (sizeof(DELETED) - 1) : n] = '\0';
+	ret->name = name;
+	return true;
+}
+
+/* The file that the process maps, probed if it is new and holds a library. *budget: files that may
+ * still be read. *hidden becomes true where it may hold one, but is not to be opened. */
+static struct tls_file *find(
+	struct tls_files *t, uint32_t pid, const struct mapping *m, unsigned *budget, bool *hidden)
 {
 	char path[4096 + 32];
 	struct tls_file *f;
 	struct stat st;
 	uint64_t key;
 	uint32_t i;
+	int n;
 
-	if (snprintf(path, sizeof(path), "/proc/%u/root%s", pid, name) >= (int)sizeof(path) ||
-		stat(path, &st) || !S_ISREG(st.st_mode))
+	/* What loaded it may have deleted it at once, as Java's libraries do with what they unpack.
+	 * The way to it is open to CAP_CHECKPOINT_RESTORE. */
+	if (m->deleted)
+		n = snprintf(path, sizeof(path), "/proc/%u/map_files/%s", pid, m->range);
+	else
+		n = snprintf(path, sizeof(path), "/proc/%u/root%s", pid, m->name);
+	if (n >= (int)sizeof(path))
+		return NULL;
+	if (stat(path, &st)) {
+		*hidden |= m->deleted && errno == EPERM && strstr(m->name, ".so");
+		return NULL;
+	}
+	if (!S_ISREG(st.st_mode))
 		return NULL;
 	key = key_of(path, &st);
 	i = table_find(&t->by_key, key);
@@ -168,7 +208,7 @@ static struct tls_file *find(struct tls_files *t, uint32_t pid, const char *name
 	f->key = key;
 	f->idle_ns = clock_monotonic();
 	table_put(&t->by_key, key, (uint32_t)(f - t->v));
-	probe(t, f, path, name, pid);
+	probe(t, f, path, m->name, pid);
 	return f;
 }
 
@@ -194,18 +234,30 @@ static void map(struct tls_files *t, struct tls_file *f, struct tls_mapped *m)
 	f->users++;
 }
 
-static enum tls_state state_of(const struct tls_files *t, const struct tls_mapped *m, bool java)
+/* What else a look has found. */
+struct seen {
+	bool java, rust, hidden;
+};
+
+static enum tls_state state_of(
+	const struct tls_files *t, const struct tls_mapped *m, const struct seen *seen)
 {
-	enum tls_state state = java ? TLS_JAVA : TLS_NO_LIBRARY;
+	bool refused = false;
 
 	for (unsigned i = 0; i < m->n; i++) {
 		const struct tls_file *f = &t->v[m->v[i]];
 
 		if (f->probes)
 			return TLS_PROBED;
-		state = f->refused ? TLS_REFUSED : TLS_GO;
+		refused |= f->refused;
 	}
-	return state;
+	if (m->n)
+		return refused ? TLS_REFUSED : TLS_GO;
+	if (seen->hidden)
+		return TLS_HIDDEN;
+	if (seen->java)
+		return TLS_JAVA;
+	return seen->rust ? TLS_RUST : TLS_NO_LIBRARY;
 }
 
 void tls_files_look(struct tls_files *t, uint32_t pid, struct tls_mapped *m)
@@ -214,24 +266,25 @@ void tls_files_look(struct tls_files *t, uint32_t pid, struct tls_mapped *m)
 	_free_ char *line = NULL;
 	char path[32];
 	size_t cap = 0;
-	bool java = false;
+	struct seen seen = {0};
 	unsigned budget = NEW_MAX;
 
 	snprintf(path, sizeof(path), "/proc/%u/maps", pid);
 	maps = fopen(path, "re");
 	while (maps && getline(&line, &cap, maps) > 0) {
-		char *name = strchr(line, '/'), access[5];
+		struct mapping mapping;
 		struct tls_file *f;
 
-		if (!name || sscanf(line, "%*x-%*x %4s", access) != 1 || access[2] != 'x')
+		if (!read_mapping(line, &mapping))
 			continue;
-		name[strcspn(name, "\n")] = '\0';
-		java |= ends_with(name, "/libjvm.so");
-		f = find(t, pid, name, &budget);
-		if (f)
-			map(t, f, m);
+		seen.java |= ends_with(mapping.name, "/libjvm.so");
+		f = find(t, pid, &mapping, &budget, &seen.hidden);
+		if (!f)
+			continue;
+		seen.rust |= f->rust;
+		map(t, f, m);
 	}
-	m->state = state_of(t, m, java);
+	m->state = state_of(t, m, &seen);
 }
 
 void tls_files_give(struct tls_files *t, struct tls_mapped *m, uint64_t now_ns)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "capture/tls_symbols.h"
 
+#include "capture/call_points.h"
 #include "capture/elf_offset.h"
 #include "capture/go_symbols.h"
 #include "core/cleanup.h"
@@ -9,22 +10,28 @@
 #include <gelf.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SECTION_MAX (256ull << 20) /* of names or symbols; more is not read */
+#define COMMENT_MAX (64ull << 10)
 
 /* OpenSSL's names are BoringSSL's and LibreSSL's as well. */
 static const struct {
 	const char *name;
 	enum weft_tls_func func;
 } FUNCTIONS[] = {
+	{"CryptoNative_BioWrite", WEFT_TLS_HAND}, /* .NET's, beside its OpenSSL */
 	{"SSL_accept", WEFT_TLS_HANDSHAKE},
 	{"SSL_connect", WEFT_TLS_HANDSHAKE},
 	{"SSL_do_handshake", WEFT_TLS_HANDSHAKE},
 	{"SSL_free", WEFT_TLS_FREE},
+	{"SSL_peek", WEFT_TLS_HANDSHAKE}, /* what it reads is given by a read as well */
+	{"SSL_peek_ex", WEFT_TLS_HANDSHAKE},
 	{"SSL_read", WEFT_TLS_READ},
 	{"SSL_read_early_data", WEFT_TLS_READ_EX},
 	{"SSL_read_ex", WEFT_TLS_READ_EX},
 	{"SSL_sendfile", WEFT_TLS_SENDFILE},
+	{"SSL_shutdown", WEFT_TLS_HANDSHAKE},
 	{"SSL_write", WEFT_TLS_WRITE},
 	{"SSL_write_early_data", WEFT_TLS_WRITE_EX},
 	{"SSL_write_ex", WEFT_TLS_WRITE_EX},
@@ -43,7 +50,7 @@ static void cleanup_elf(Elf **elf)
 
 static bool by_name(const char *name, enum weft_tls_func *ret_func)
 {
-	if (strncmp(name, "SSL_", 4) != 0 && strncmp(name, "gnutls_", 7) != 0)
+	if (strncmp(name, "SSL_", 4) != 0 && strncmp(name, "gnutls_", 7) != 0 && *name != 'C')
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(FUNCTIONS); i++)
 		if (strcmp(name, FUNCTIONS[i].name) == 0) {
@@ -61,24 +68,63 @@ static bool has(const struct tls_symbols *s, uint64_t offset)
 	return false;
 }
 
-static void take(Elf *elf, const GElf_Sym *sym, const char *name, struct tls_symbols *s)
+/* An ELF file that is read. */
+struct file {
+	Elf *elf;
+	int fd;
+};
+
+/* Whether a probe is well put elsewhere than on the function's first instruction. A handshake's
+ * calls, and what frees a session, are too few to matter. */
+static bool find_points(
+	const struct file *file, const GElf_Sym *sym, uint64_t offset, struct call_points *ret)
 {
+	uint8_t code[CALL_FUNCTION_MAX];
+	size_t n = sym->st_size;
+
+	return n && n <= sizeof(code) && pread(file->fd, code, n, (off_t)offset) == (ssize_t)n &&
+	       call_points_find(code, n, offset, ret);
+}
+
+static bool is_frequent(enum weft_tls_func func)
+{
+	return func == WEFT_TLS_READ || func == WEFT_TLS_WRITE || func == WEFT_TLS_READ_EX ||
+	       func == WEFT_TLS_WRITE_EX;
+}
+
+static void take(
+	const struct file *file, const GElf_Sym *sym, const char *name, struct tls_symbols *s)
+{
+	struct call_points points;
 	enum weft_tls_func func;
 	uint64_t offset;
+	bool exits;
 
 	if (GELF_ST_TYPE(sym->st_info) != STT_FUNC || sym->st_shndx == SHN_UNDEF ||
 		s->n == TLS_SYMBOLS_MAX || !by_name(name, &func))
 		return;
 	/* two names of one function: its probes fire once */
-	offset = elf_offset(elf, sym->st_value);
-	if (!offset || has(s, offset))
+	offset = elf_offset(file->elf, sym->st_value);
+	if (!offset)
 		return;
-	s->v[s->n++] = (struct tls_symbol){offset, func};
-	s->library = name[0] == 'S' ? "OpenSSL" : "GnuTLS";
+	exits = is_frequent(func) && find_points(file, sym, offset, &points) &&
+		s->return_count + points.n <= TLS_RETURNS_MAX;
+	if (exits)
+		offset = points.enter;
+	if (has(s, offset))
+		return;
+	s->v[s->n++] = (struct tls_symbol){offset, func, exits};
+	for (unsigned i = 0; exits && i < points.n; i++)
+		s->returns[s->return_count++] = (struct tls_symbol){points.exits[i], func, false};
+	s->library = name[0] == 'S'   ? "OpenSSL"
+		     : name[0] == 'g' ? "GnuTLS"
+				      : ".NET's way to OpenSSL";
 }
 
-static void read_table(Elf *elf, Elf_Scn *section, const GElf_Shdr *head, struct tls_symbols *s)
+static void read_table(
+	const struct file *file, Elf_Scn *section, const GElf_Shdr *head, struct tls_symbols *s)
 {
+	Elf *elf = file->elf;
 	Elf_Scn *strings = elf_getscn(elf, head->sh_link);
 	GElf_Shdr names;
 	Elf_Data *data;
@@ -95,7 +141,7 @@ static void read_table(Elf *elf, Elf_Scn *section, const GElf_Shdr *head, struct
 			break;
 		name = sym.st_name ? elf_strptr(elf, head->sh_link, sym.st_name) : NULL;
 		if (name)
-			take(elf, &sym, name, s);
+			take(file, &sym, name, s);
 	}
 }
 
@@ -105,7 +151,8 @@ static bool is_whole(const struct tls_symbols *s)
 
 	for (unsigned i = 0; i < s->n; i++)
 		found |= 1u << s->v[i].func;
-	return found & (1u << WEFT_TLS_READ) && found & (1u << WEFT_TLS_WRITE);
+	return found & (1u << WEFT_TLS_HAND) ||
+	       (found & (1u << WEFT_TLS_READ) && found & (1u << WEFT_TLS_WRITE));
 }
 
 /* Go's own TLS. */
@@ -127,12 +174,45 @@ static void find_go(Elf *elf, int fd, struct tls_symbols *s)
 			*s = (struct tls_symbols){.go = true};
 			return;
 		}
-		s->v[s->n++] = (struct tls_symbol){f.begin, GO[i].func};
+		s->v[s->n++] = (struct tls_symbol){f.begin, GO[i].func, true};
 		for (unsigned k = 0; k < f.n; k++)
 			s->returns[s->return_count++] =
-				(struct tls_symbol){f.returns[k], GO[i].func};
+				(struct tls_symbol){f.returns[k], GO[i].func, false};
 	}
 	s->library = "Go crypto/tls";
+}
+
+/* Compilers leave their names in .comment, which stripping keeps. */
+static bool is_rust(Elf *elf, size_t names)
+{
+	static const char MARK[] = "rustc version";
+	Elf_Scn *section = NULL;
+
+	while ((section = elf_nextscn(elf, section))) {
+		GElf_Shdr head;
+		const char *name;
+		Elf_Data *data;
+
+		if (!gelf_getshdr(section, &head) || head.sh_type != SHT_PROGBITS ||
+			head.sh_size > COMMENT_MAX)
+			continue;
+		name = elf_strptr(elf, names, head.sh_name);
+		if (!name || strcmp(name, ".comment") != 0)
+			continue;
+		data = elf_getdata(section, NULL);
+		return data && data->d_buf &&
+		       memmem(data->d_buf, data->d_size, MARK, sizeof(MARK) - 1);
+	}
+	return false;
+}
+
+bool tls_symbols_rust(int fd)
+{
+	__attribute__((cleanup(cleanup_elf))) Elf *elf =
+		elf_version(EV_CURRENT) == EV_NONE ? NULL : elf_begin(fd, ELF_C_READ, NULL);
+	size_t names;
+
+	return elf && elf_getshdrstrndx(elf, &names) == 0 && is_rust(elf, names);
 }
 
 int tls_symbols_find(int fd, struct tls_symbols *ret)
@@ -142,6 +222,7 @@ int tls_symbols_find(int fd, struct tls_symbols *ret)
 		elf_version(EV_CURRENT) == EV_NONE ? NULL : elf_begin(fd, ELF_C_READ, NULL);
 	static const uint32_t TABLES[] = {SHT_DYNSYM, SHT_SYMTAB};
 	GElf_Ehdr head;
+	size_t names;
 
 	*ret = (struct tls_symbols){0};
 	if (!elf || !gelf_getehdr(elf, &head))
@@ -161,7 +242,7 @@ int tls_symbols_find(int fd, struct tls_symbols *ret)
 			GElf_Shdr sh;
 
 			if (gelf_getshdr(section, &sh) && sh.sh_type == TABLES[i])
-				read_table(elf, section, &sh, ret);
+				read_table(&(struct file){elf, fd}, section, &sh, ret);
 		}
 	}
 	if (is_whole(ret))
@@ -169,5 +250,7 @@ int tls_symbols_find(int fd, struct tls_symbols *ret)
 	*ret = (struct tls_symbols){0};
 	if (go_is(elf))
 		find_go(elf, fd, ret);
+	else
+		ret->rust = elf_getshdrstrndx(elf, &names) == 0 && is_rust(elf, names);
 	return 0;
 }

@@ -11,21 +11,28 @@
 #define TLS_RETURNS_MAX 48
 
 struct tls_symbol {
-	uint64_t offset; /* in the file */
+	uint64_t offset; /* in the file: where a call of it can be seen to begin */
 	enum weft_tls_func func;
+	bool exits; /* where it returns is known as well */
 };
 
 struct tls_symbols {
 	unsigned n;
-	struct tls_symbol v[TLS_SYMBOLS_MAX]; /* where they begin */
-	/* Go's alone: every instruction by which one returns. Probes on return addresses would
-	 * break a Go program, whose stacks move. */
+	struct tls_symbol v[TLS_SYMBOLS_MAX];
+	/* Go's: every instruction by which one returns, as probes on return addresses would break a
+	 * Go program, whose stacks move. And of the others that have exits. */
 	unsigned return_count;
 	struct tls_symbol returns[TLS_RETURNS_MAX];
 	const char *library; /* a name for people; NULL: none was found */
 	bool go; /* it is a Go program */
+	bool rust; /* some of it was compiled from Rust, whose TLS libraries have no symbols to find
+		    */
 };
 
-/* Reads the file's symbols. Both a function that reads and one that writes must be there; else
- * nothing is found, which is no error. 0 or -errno: it is no ELF file of this machine's kind. */
+/* Reads the file's symbols. Both a function that reads and one that writes must be there, or what
+ * hands bytes to a library elsewhere; else nothing is found, which is no error. 0 or -errno: it is
+ * no ELF file of this machine's kind. */
 int tls_symbols_find(int fd, struct tls_symbols *ret_symbols);
+
+/* Only whether some of it was compiled from Rust. */
+bool tls_symbols_rust(int fd);

@@ -66,8 +66,7 @@ static void watch(struct conn *c)
 		}                                                                                  \
 	} while (0)
 
-/* Ends what is open on it, and forgets its streams. */
-static void conn_finish(struct conn *c, enum exchange_end how, int error, uint64_t time_ns)
+void conn_finish(struct conn *c, enum exchange_end how, int error, uint64_t time_ns)
 {
 	struct conns *all = c->all;
 

@@ -146,10 +146,14 @@ static void sink_want(struct sink *sink, enum want want)
 {
 	struct conns *all = of_sink(sink);
 
-	if (want == WANT_TUNNEL || want == WANT_CALLS_TUNNEL)
+	if (want == WANT_TUNNEL_TLS && all->current->role == ROLE_CLIENT) {
+		all->current->tunnel = true;
+		return;
+	}
+	if (want == WANT_TUNNEL || want == WANT_TUNNEL_TLS || want == WANT_CALLS_TUNNEL)
 		conn_hides(all->current, HIDES_TUNNEL);
 	all->current->calls = want == WANT_CALLS || want == WANT_CALLS_TUNNEL;
-	if (want == WANT_NOTHING || want == WANT_TUNNEL)
+	if (want == WANT_NOTHING || want == WANT_TUNNEL || want == WANT_TUNNEL_TLS)
 		conn_give_up(all->current);
 	else
 		capture_want(all->capture, all->current->id,
@@ -236,6 +240,7 @@ static enum parse flow_feed(void *ctx, const struct feed *in, struct parsed *ret
 		} else
 			conn_hides(c, c->proto && !c->joined && !c->tries ? HIDES_NOTHING
 									  : HIDES_REQUESTS);
+		conn_agreed(c);
 		if (!c->proto) {
 			if (in->call_start &&
 				++c->tries >= (c->joined ? TRIES_JOINED : TRIES_MAX)) {

@@ -6,6 +6,7 @@
  */
 #include "capture/capture.h"
 #include "conn/state.h"
+#include "proto/http2.h"
 #include "proto/tls.h"
 
 #define SEALED_NS (3 * NS_PER_SEC) /* for so long it may well be that nothing was said */
@@ -20,6 +21,17 @@ static void unread(struct conn *c)
 	c->unread = true;
 	conn_hides(c, HIDES_REQUESTS);
 	all->ops->unread(all->ctx, c->pid);
+}
+
+/* What follows has nothing to do with what was before. */
+static void begin_anew(struct conn *c)
+{
+	for (unsigned dir = 0; dir < 2; dir++)
+		stream_release(&c->streams[dir], c->all->blocks);
+	conn_restart(c);
+	c->heard = c->joined = false;
+	c->tunnel = false;
+	c->proto = NULL;
 }
 
 void conn_seal(struct conn *c)
@@ -40,20 +52,23 @@ static void unseal(struct conn *c, bool numbered)
 
 	if (c->sealed) {
 		c->secure.version = said->version;
+		c->secure.offers_h2 = said->offers_h2;
 		memcpy(c->secure.alpn, said->alpn, sizeof(c->secure.alpn));
 		/* a server's clients could send any number of them */
 		if (c->role == ROLE_CLIENT && said->server_name[0])
 			c->secure.server_name = paths_intern(&all->names, said->server_name,
 				(unsigned)strlen(said->server_name));
 	}
-	for (unsigned dir = 0; dir < 2; dir++)
-		stream_release(&c->streams[dir], all->blocks);
-	conn_restart(c);
-	c->heard = c->joined = false;
-	c->proto = NULL;
+	begin_anew(c);
 	c->sealed = false;
 	c->opened = true;
 	c->numbered = numbered;
+}
+
+void conn_agreed(struct conn *c)
+{
+	if (c->opened && !c->secure.alpn[0] && c->secure.offers_h2 && c->proto == &http2)
+		memcpy(c->secure.alpn, "h2", sizeof("h2"));
 }
 
 bool conn_layer(struct conn *c, const struct weft_data *rec)
@@ -62,13 +77,22 @@ bool conn_layer(struct conn *c, const struct weft_data *rec)
 	case WEFT_LAYER_TLS:
 		if (c->opened)
 			return false;
-		if (!c->sealed)
+		if (!c->sealed) {
+			if (c->proto)
+				conn_finish(c, END_HOLE, 0, c->latest_ns);
+			if (c->tunnel)
+				begin_anew(c);
 			conn_seal(c);
+		}
 		return true;
 	case WEFT_LAYER_PLAIN:
 		if (!c->opened)
 			unseal(c, !(rec->head.flags & WEFT_UNNUMBERED));
 		return true;
+	}
+	if (c->tunnel && rec->head.flags & WEFT_SEND_BIT) { /* of something else */
+		conn_give_up(c);
+		return false;
 	}
 	return !c->sealed && !c->opened; /* what was under way when the programs were told */
 }

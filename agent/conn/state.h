@@ -48,6 +48,7 @@ struct conn {
 	bool joined; /* what came before was not seen, and something may have been under way */
 	bool shut, peer_first; /* a direction has ended; the peer's first */
 	bool waiting; /* in the list of those */
+	bool tunnel; /* asked for and granted; nothing was sent through it yet */
 	bool sealed; /* it is TLS, and nothing of what that carries has come */
 	bool opened; /* it is TLS, and its bytes are what that carries */
 	bool unread; /* it was said that it is not to be read */
@@ -115,11 +116,18 @@ void conn_follow(struct conn *conn, enum weft_direction dir, bool followed);
 void conn_push(struct conn *conn, const struct weft_data *record, struct segment *seg,
 	struct stream_io *io);
 
+/* Ends what is open on it, and forgets its streams. */
+void conn_finish(struct conn *conn, enum exchange_end how, int error, uint64_t time_ns);
+
 /* Follows it again from its next call, of which nothing is known. */
 void conn_restart(struct conn *conn);
 
 /* Its bytes are TLS. */
 void conn_seal(struct conn *conn);
+
+/* Its protocol may have been found: HTTP/2 is only spoken where it was agreed on (RFC 9113, 3.2),
+ * which TLS 1.3 does not show. */
+void conn_agreed(struct conn *conn);
 
 /* Takes note of what the record tells of; whether its bytes are to be parsed. */
 bool conn_layer(struct conn *conn, const struct weft_data *record);

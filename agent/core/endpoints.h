@@ -21,7 +21,8 @@ struct endpoints {
 /* What is known of a connection's TLS. */
 struct secure {
 	uint16_t version; /* 0x0303: 1.2; 0: not known */
-	char alpn[16]; /* the protocol that was agreed on, if that was in clear; else "" */
+	char alpn[16]; /* the protocol that was agreed on, if that is known; else "" */
+	bool offers_h2; /* the client's offer has HTTP/2 */
 	const char *server_name; /* that the client asked for; NULL: not known. Never freed */
 };
 

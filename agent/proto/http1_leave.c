@@ -8,6 +8,7 @@ enum parse http1_leave(
 	struct http1 *h, struct sink *sink, const struct feed *in, struct parsed *ret)
 {
 	struct exchange *ex = h->answering ? http1_queue_front(&h->queue) : NULL;
+	bool asked = ex && slice_eq(ex->http.method, SLICE("CONNECT"));
 
 	if (ex)
 		ex->http.tunnelled = true;
@@ -15,7 +16,7 @@ enum parse http1_leave(
 	http1_finish_all(h, sink, END_HOLE, in->time_ns);
 	h->dead = true;
 	sink->ops->count(sink, COUNT_TUNNELS, 1);
-	sink->ops->want(sink, WANT_TUNNEL);
+	sink->ops->want(sink, asked ? WANT_TUNNEL_TLS : WANT_TUNNEL);
 	ret->skip = SKIP_REST;
 	return PARSE_CONSUMED;
 }

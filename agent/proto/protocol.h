@@ -29,6 +29,7 @@ enum want { /* what the parser still needs of this connection; see weft/budget.h
 	WANT_CALLS_TUNNEL, /* the same; and one of its streams has become a tunnel */
 	WANT_NOTHING,
 	WANT_TUNNEL, /* nothing, for it has become a tunnel */
+	WANT_TUNNEL_TLS, /* the same, in which its client may begin TLS */
 };
 
 struct protocol;

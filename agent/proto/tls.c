@@ -98,6 +98,19 @@ static void read_alpn(struct cursor ext, struct tls_hellos *h)
 		keep(h->alpn, sizeof(h->alpn), &name);
 }
 
+/* The client's, of what it would speak. */
+static void read_offer(struct cursor ext, struct tls_hellos *h)
+{
+	struct cursor list = vector(&ext, 2);
+
+	while (left(&list)) {
+		struct cursor name = vector(&list, 1);
+
+		if (left(&name) == 2 && !memcmp(name.at, "h2", 2))
+			h->offers_h2 = true;
+	}
+}
+
 static void read_extensions(struct cursor *c, bool server, struct tls_hellos *h)
 {
 	struct cursor list = vector(c, 2);
@@ -112,6 +125,8 @@ static void read_extensions(struct cursor *c, bool server, struct tls_hellos *h)
 			read_server_name(ext, h);
 		else if (type == EXT_ALPN && server)
 			read_alpn(ext, h);
+		else if (type == EXT_ALPN)
+			read_offer(ext, h);
 		else if (type == EXT_VERSIONS && server && left(&ext) == 2)
 			h->version = (uint16_t)number(&ext, 2);
 	}

@@ -14,6 +14,7 @@
 struct tls_hellos {
 	uint16_t version; /* chosen: 0x0303 is TLS 1.2 */
 	char alpn[TLS_ALPN_MAX]; /* chosen, where that is in clear: up to TLS 1.2 */
+	bool offers_h2; /* HTTP/2 is among what the client would speak */
 	char server_name[TLS_NAME_MAX];
 };
 

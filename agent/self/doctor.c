@@ -83,7 +83,9 @@ static const struct check checks[FEATURE_MAX] = {
 		"use a kernel with CONFIG_UPROBES=y; one of Linux 6.11 to 6.13, mended (uretprobe "
 		"and seccomp) or newer"},
 	[FEATURE_TLS] = {"tls", "TLS of processes", "what they send through it is not traced", "",
-		"use OpenSSL from Java (netty-tcnative, Tomcat's APR), or TLS in a sidecar"},
+		"use OpenSSL from Java (netty-tcnative, Tomcat's APR) or Rust (native-tls), or TLS "
+		"in "
+		"a sidecar"},
 };
 
 struct diagnosis {
@@ -212,6 +214,7 @@ static const struct {
 	{CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
 	{CAP_SYS_PTRACE, "CAP_SYS_PTRACE"},
 	{CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"},
+	{CAP_CHECKPOINT_RESTORE, "CAP_CHECKPOINT_RESTORE"},
 	{CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE"},
 	{CAP_NET_ADMIN, "CAP_NET_ADMIN"},
 };

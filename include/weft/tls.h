@@ -4,7 +4,7 @@
  * 256. */
 #pragma once
 
-/* By their arguments. The session always is the first one. */
+/* By their arguments. The session is the first one, if there is any. */
 enum weft_tls_func {
 	WEFT_TLS_READ = 1, /* (session, buffer, size): bytes read, or not more than 0 */
 	WEFT_TLS_WRITE = 2, /* (session, buffer, size): bytes written, or not more than 0 */
@@ -15,6 +15,8 @@ enum weft_tls_func {
 	WEFT_TLS_FREE = 7, /* (session): it is no more */
 	WEFT_TLS_GO_READ = 8, /* (session, buffer, size, capacity): bytes read, and an error */
 	WEFT_TLS_GO_WRITE = 9,
+	/* (unused, buffer, size): bytes that came, for the session of the thread's next call */
+	WEFT_TLS_HAND = 10,
 };
 
 #define WEFT_TLS_FUNC_MASK 0xffu /* of a cookie */

@@ -76,7 +76,8 @@ def test_least_privilege(render, files):
     context = container["securityContext"]
     assert context == {"privileged": False, "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
                        "appArmorProfile": {"type": "Unconfined"},
-                       "capabilities": {"drop": ["ALL"], "add": ["BPF", "PERFMON", "SYS_PTRACE", "DAC_READ_SEARCH"]}}
+                       "capabilities": {"drop": ["ALL"], "add": [
+                           "BPF", "PERFMON", "SYS_PTRACE", "DAC_READ_SEARCH", "CHECKPOINT_RESTORE"]}}
     assert pod["securityContext"] == {"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}}
     assert pod["hostPID"] is True
     assert not {"hostNetwork", "hostIPC", "hostAliases"} & set(pod)
@@ -85,9 +86,10 @@ def test_least_privilege(render, files):
     assert all(m["readOnly"] for m in container["volumeMounts"])
 
 
-@pytest.mark.parametrize("capture,more", [({"hooks": "fentry"}, []), ({"hooks": "sock"}, []),
-                                          ({"hooks": "syscalls"}, ["SYS_ADMIN"]),
-                                          ({"transport": "perf"}, ["SYS_ADMIN"])], ids=str)
+@pytest.mark.parametrize("capture,more", [({"hooks": "fentry"}, ["CHECKPOINT_RESTORE"]),
+                                          ({"hooks": "sock", "tls": False}, []),
+                                          ({"hooks": "syscalls"}, ["CHECKPOINT_RESTORE", "SYS_ADMIN"]),
+                                          ({"transport": "perf"}, ["CHECKPOINT_RESTORE", "SYS_ADMIN"])], ids=str)
 def test_capabilities_follow_the_hooks(render, capture, more):
     _, pod, container = agent(render({"config": {"capture": capture}}))
     assert container["securityContext"]["capabilities"]["add"] == [

@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 # What the agent asks for where kernel.perf_event_paranoid allows it to do without CAP_SYS_ADMIN.
-CAPABILITIES = ("CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH")
+CAPABILITIES = ("CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_CHECKPOINT_RESTORE")
 
 
 class Image:

@@ -3,6 +3,7 @@
 missing. Settings of the whole machine are changed in guests only (tests/vm)."""
 import json
 import os
+import platform
 import subprocess
 from pathlib import Path
 
@@ -16,11 +17,11 @@ from weftlib.spans import expect, server
 SOMEONE = 1234
 PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
 LOADS = ("bpf", "perfmon", "sys_ptrace")
-NEEDED = (*LOADS, "dac_read_search")
+NEEDED = (*LOADS, "dac_read_search", "checkpoint_restore")
 GUEST = os.environ.get("WEFT_GUEST")
-ADMIN, PERFMON, BPF = 1 << 21, 1 << 38, 1 << 39
+ADMIN, PERFMON, BPF, RESTORE = 1 << 21, 1 << 38, 1 << 39, 1 << 40
 # CAP_NET_ADMIN, CAP_SYS_RESOURCE, and these
-LOADING = 1 << 12 | 1 << 24 | ADMIN | PERFMON | BPF
+LOADING = 1 << 12 | 1 << 24 | ADMIN | PERFMON | BPF | RESTORE
 
 
 def as_user(uid, caps):
@@ -85,7 +86,7 @@ def traces(lab, uid, caps, hooks, transport="ringbuf"):
     for thread in Path(f"/proc/{weft.child.pid}/task").iterdir():
         status = dict(line.split(":\t") for line in (thread / "status").read_text().splitlines() if ":\t" in line)
         for kind in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
-            kept = 0 if status["Name"] != "weft-tls" else PERFMON | BPF if multi else PERFMON | BPF | ADMIN
+            kept = 0 if status["Name"] != "weft-tls" else PERFMON | BPF | RESTORE if multi else PERFMON | BPF | RESTORE | ADMIN
             assert not int(status[kind], 16) & LOADING & ~kept, (status["Name"], kind)
     leaf, secure = servers.nginx(lab, "leaf"), servers.nginx(lab, "secure", tls=True)
     until(lambda: weft.metrics()["weft_tls_libraries" if readable else "weft_tls_refused_total"], "OpenSSL is not found")
@@ -188,3 +189,27 @@ def test_without_sight(lab, lost):
     assert (report["verdict"], report["exit"]) == ("limited", 3), report
     assert checks["processes"]["state"] == "limit" 
     assert "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH" in checks["processes"]["to_do"]
+
+
+@pytest.mark.parametrize("able", [True, False], ids=["able", "unable"])
+def test_deleted_library(lab, uid, need, able):
+    """A TLS library whose file is gone by the time that weft looks: found with CAP_CHECKPOINT_RESTORE; without it, it is
+    said what is missing."""
+    need("nginx")
+    caps = [c for c in NEEDED if able or c != "checkpoint_restore"]
+    hooks = hooksets.DEFAULT[0]
+    if hooks == "syscalls" or doctor(lab, uid, caps)[1]["probes"]["state"] != "ok":
+        pytest.skip("these hooks, or probes, need more")
+    copy = lab.dir("library") / "libssl.so.3"
+    copy.write_bytes(Path(f"/usr/lib/{platform.machine()}-linux-gnu/libssl.so.3").read_bytes())
+    secure = servers.nginx(lab, "secure", tls=True, env={"LD_LIBRARY_PATH": str(copy.parent)})
+    copy.unlink()
+    weft = agent(lab, uid, caps, hooks).start()
+    if able:
+        until(lambda: weft.metrics()["weft_tls_libraries"], "the library is not found")
+    assert get(secure.port, "/leaf/y", tls=True)[0] == 200
+    if not able:
+        until(lambda: "TLS that is not traced" in weft.log(), weft.log)
+        assert "CAP_CHECKPOINT_RESTORE" in weft.log()
+    expect(weft.stop(expect_log=None if able else "TLS"), [
+        server("secure", "GET /leaf/y", url__scheme="https")] if able else [])

@@ -9,7 +9,7 @@ from weftlib.http import Raw, get
 from weftlib.spans import client, expect, expect_counts, server
 
 BLOCKING = ["python", "gunicorn", "java", "php", "ruby"]
-KINDS = [*BLOCKING, "asyncio", "node", "go"]
+KINDS = [*BLOCKING, "asyncio", "node", "go", "dotnet"]
 
 
 def tree(kind, op, next_="leaf"):

@@ -2,17 +2,19 @@
 """TLS in clear, with nothing changed: real servers and clients, exact spans."""
 import json
 import subprocess
+import sys
 
 import pytest
 from test_http2 import ask, fill
 from test_servers import BLOCKING, any_link, proxied, tree
-from weftlib import paths, servers
+from weftlib import fetched, paths, servers
 from weftlib.clock import pause, until
 from weftlib.http import Raw, get, request
 from weftlib.proc import free_port
 from weftlib.spans import client, expect, expect_counts, server
 
 V3 = {"tls.protocol.version": "1.3"}
+OWN = ("node", "go", "dotnet")  # with another library than nginx's
 
 
 def secure(want):
@@ -26,14 +28,14 @@ def secure(want):
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("kind", ["python", "gunicorn", "ruby", "asyncio", "node", "go"])
+@pytest.mark.parametrize("kind", ["python", "gunicorn", "ruby", "asyncio", "node", "go", "dotnet"])
 def test_app(traced, need, kind):
     """As in test_servers, with all of it over TLS: blocking sockets that the library calls, and event loops that
     hand it bytes."""
     need(kind, "nginx")
     leaf = servers.nginx(traced, "leaf", tls=True)
     app = servers.app(traced, kind, kind, to=leaf.port, tls=True)
-    libraries = 2 if kind in ("node", "go") else 1
+    libraries = 2 if kind in OWN else 1
     until(lambda: traced.agent.metrics()["weft_tls_libraries"] >= libraries, "not all libraries are probed")
     ops = ("leaf", "call", "timer", "fan", "retry") if kind in BLOCKING else ("call", "fan", "retry")
     for op in ops:
@@ -61,6 +63,28 @@ def test_proxy(traced, need, kind):
     assert get(front.port, "/leaf/lone", tls=True)[0] == 200
     expect(traced.agent.stop(), [any_link(secure(proxied(f"/leaf/{c}"))) for c in ("a", "b", "c", "lone")]
            + [any_link(secure(proxied("/fail/x", 503)))])
+
+
+@pytest.mark.parametrize("kind", ["python", "ruby", "asyncio", "node", "go", "dotnet"])
+def test_chain(traced, need, kind):
+    """nginx and HAProxy in front of an app, with TLS between all of them: one trace."""
+    need("nginx", "haproxy", "curl", kind)
+    leaf = servers.nginx(traced, "leaf", tls=True)
+    app = servers.app(traced, kind, kind, to=leaf.port, tls=True)
+    lb = servers.haproxy(traced, "lb", app.port, tls=True)
+    front = servers.nginx_proxy(traced, "front", lb.port, tls=True)
+    libraries = 2 if kind in OWN else 1
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"] >= libraries, "not all libraries are probed")
+    pause(1.2)
+    assert traced.curl("-k", f"https://127.0.0.1:{front.port}/call/t")[0] == 0
+    want = secure(tree(kind, "call"))
+    for name in ("lb", "front", "curl"):
+        want = secure(client(name, "GET /call/t", 200, want))
+        if name != "curl":
+            want = secure(server(name, "GET /call/t", 200, want))
+    spans = traced.agent.stop()
+    expect(spans, [any_link(want)])
+    assert len({s.trace for s in spans}) == 1
 
 
 CLIENTS = {
@@ -109,6 +133,59 @@ def test_http2(traced, need, streams):
         (client("h2load", f"GET {path}", 200, server("back", f"GET {path}", 200)), 500) for path in ("/a.txt", "/big")])
 
 
+@pytest.mark.parametrize("openssl", fetched.NODE)
+def test_older_openssl(traced, need, openssl):
+    """Through the OpenSSL of an older Node.js."""
+    need("node", "npm", "nginx")
+    program = servers.once(traced, f"node-{openssl}", fetched.node(openssl)) / "package/bin/node"
+    leaf = servers.nginx(traced, "leaf", tls=True)
+    front = servers.app(traced, "node", "front", to=leaf.port, tls=True, program=program)
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"] >= 2, "not both are probed")
+    pause(1.2)
+    assert get(front.port, "/call/a", tls=True)[0] == 200
+    version = {"tls__protocol__version": "1.2" if openssl == "1.0.2" else "1.3"}
+    expect(traced.agent.stop(), [server("front", "GET /call/a", 200, client(
+        "front", "GET /leaf/a", 200, server("leaf", "GET /leaf/a", link="socket", **version), link="thread", **version), **version)])
+
+
+@pytest.mark.parametrize("toolchain", ["go1.21.13", "go1.23.12"])
+def test_older_go(traced, need, toolchain):
+    """Programs of older compilers; one of them calls the other."""
+    need("go")
+    leaf = servers.app(traced, "go", "leaf", tls=True, program=toolchain)
+    front = servers.app(traced, "go", "front", to=leaf.port, tls=True, program=toolchain)
+    pause(1.2)
+    assert get(front.port, "/call/a", tls=True)[0] == 200
+    expect(traced.agent.stop(), [secure(server("front", "GET /call/a", 200, client(
+        "front", "GET /leaf/a", 200, server("leaf", "GET /leaf/a", link="socket"), link="thread")))])
+
+
+def test_boringssl(traced, need):
+    """curl over a BoringSSL, in a module of Python's, whose symbols are there but not exported."""
+    need("nginx")
+    made = servers.once(traced, "curl-cffi", lambda part: fetched.with_pip(fetched.CURL_CFFI, part))
+    leaf, go = servers.nginx(traced, "leaf", tls=True), traced.tmp / "go"
+    asks = traced.process([sys.executable, "-c", f"""
+import pathlib, time
+from curl_cffi import CurlOpt, requests
+ask = requests.Session(curl_options={{CurlOpt.IPRESOLVE: 1}}).get  # nginx has no IPv6
+while not pathlib.Path({str(go)!r}).exists():
+    time.sleep(0.01)
+for i in range(3):
+    assert ask(f"https://localhost:{leaf.port}/leaf/{{i}}", verify={f'{servers.certificate(traced)}/cert.pem'!r}).status_code == 200
+"""], "curl", env={"PYTHONPATH": str(made)})
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"] >= 2, "not both are probed")
+    go.touch()
+    asks.wait(60)
+    assert asks.child.returncode == 0, asks.log.read_text()
+    expect(traced.agent.stop(), [
+        client("curl", f"GET /leaf/{i}", 200, server("leaf", f"GET /leaf/{i}", 200, link="socket", **V), link="",
+               tls__client__server_name="localhost", **V) for i in range(3)])
+
+
+V = {"tls__protocol__version": "1.3"}
+
+
 def test_node_http2(traced, need):
     """Node.js' server and client of HTTP/2, which hand bytes to the library linked into it."""
     need("node")
@@ -133,7 +210,7 @@ def test_node_http2(traced, need):
         for i in range(20)])
 
 
-V2 = {"network__protocol__version": "2", "tls__protocol__version": "1.3"}
+V2 = {"network__protocol__version": "2", "tls__next_protocol": "h2", **V}
 
 
 @pytest.mark.parametrize("flags", [["-ldflags=-s -w"], ["-buildmode=pie"]], ids=["stripped", "pie"])
@@ -177,11 +254,47 @@ def test_older_connection(lab, hooks, need, kind):
     expect(lab.agent.stop(), [server(kind, f"GET /leaf/{i}", 200, link="") for i in range(2 if kind == "node" else 1, 4)])
 
 
+@pytest.mark.parametrize("kind", ["curl", "python", "go"])
+def test_tunnel(traced, need, kind):
+    """Through a proxy that is asked by CONNECT: what the client says inside is traced like any other."""
+    need("apache", "nginx", "curl", "go")
+    leaf = servers.nginx(traced, "leaf", tls=True)
+    proxy = servers.apache(traced, "proxy", "event", f"ProxyRequests On\nAllowCONNECT {leaf.port}\n", ("proxy", "proxy_connect"))
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"], "the library is not probed")
+    if kind == "go":
+        servers.app(traced, "go", "idle", tls=True)
+        until(lambda: traced.agent.metrics()["weft_tls_libraries"] == 2, "Go's own is not probed")
+    pem, url = servers.certificate(traced) / "cert.pem", f"https://localhost:{leaf.port}/leaf/"
+    env = {"TLS": str(pem.parent), "https_proxy": f"http://127.0.0.1:{proxy.port}", "SSL_CERT_FILE": str(pem), "no_proxy": ""}
+    program = {
+        "curl": lambda: [servers.which("curl"), "-s", "-S", "-o", "/dev/null", "--cacert", pem, "-o", "/dev/null", f"{url}a", f"{url}b"],
+        "python": lambda: [servers.python(), "-c", f"""
+import http.client, ssl
+c = http.client.HTTPSConnection("127.0.0.1", {proxy.port}, context=ssl.create_default_context(cafile={str(pem)!r}))
+c.set_tunnel("localhost", {leaf.port})
+for path in "ab":
+    c.request("GET", "/leaf/" + path)
+    assert c.getresponse().read() == b"ok\\n"
+"""],
+        "go": lambda: [servers.go_binary(traced), f"{url}a", f"{url}b"],
+    }[kind]()
+    asks = traced.process(program, kind, env=env)
+    asks.wait(30)
+    assert asks.child.returncode == 0, asks.log.read_text()
+    until(lambda: len(traced.agent.spans()) >= 6, lambda: traced.agent.spans())
+    expect(traced.agent.stop(expect_log="TLS that is not traced"), [
+        client(kind, "CONNECT", 200, server("proxy", "CONNECT", 200, link="socket"), link="")]
+        + [client(kind, f"GET /leaf/{c}", 200, link="", **V) for c in "ab"]
+        + [server("leaf", f"GET /leaf/{c}", 200, link="", **V) for c in "ab"])
+
+
 def test_many_short_ones(traced, need):
     """A thousand processes, each with a TLS connection of its own: each is seen, and nothing stays behind."""
     need("nginx", "curl")
     leaf = servers.nginx(traced, "leaf", tls=True)
-    until(lambda: traced.agent.metrics()["weft_tls_libraries"], "the library is not probed")
+    # curl maps GnuTLS as well, for another protocol
+    traced.process([servers.python(), "-c", "import ctypes, time; ctypes.CDLL('libgnutls.so.30'); time.sleep(300)"], "idle")
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"] == 2, "not both are probed")
     url = f"https://localhost:{leaf.port}/leaf/a"
     ask(traced, "curl", servers.which("curl"), "-k", "-s", "-o", "/dev/null", url)
     before = traced.agent.metrics(), traced.agent.descriptors()
@@ -196,13 +309,14 @@ def test_many_short_ones(traced, need):
         (client("sh", "GET /leaf/a", 200, server("leaf", "GET /leaf/a", 200)), 1000)])
 
 
+@pytest.mark.parametrize("static", [False, True], ids=["openssl", "boringssl"])
 @pytest.mark.parametrize("connections", [1, 8])
-def test_netty(traced, need, connections):
-    """Java over OpenSSL: Netty's event loops hand it bytes."""
-    need("java")
-    if not servers.TCNATIVE.exists():
+def test_netty(traced, need, connections, static):
+    """Java over OpenSSL, or the BoringSSL that Netty brings: its event loops hand it bytes."""
+    need("java", *["mvn"] * static)
+    if not static and not servers.TCNATIVE.exists():
         pytest.skip(f"{servers.TCNATIVE} is not there")
-    app = servers.netty(traced, "netty")
+    app = servers.netty(traced, "netty", static)
     until(lambda: traced.agent.metrics()["weft_tls_libraries"], "OpenSSL is not probed")
     raws = [Raw(app.port, tls=True) for _ in range(connections)]
     for i in range(4):
@@ -233,3 +347,21 @@ def test_unreadable(traced, need):
     assert len(said) == 1 and "JSSE" in said[0] and f"pid={app.pid}" in said[0], said
     until(lambda: traced.agent.metrics()["weft_connections_tls_unread_total"] == 3, "not all are counted")
     expect(traced.agent.stop(expect_log="TLS that is not traced"), [])
+
+
+def test_rust(traced, need):
+    """A client over rustls: said once, with the reason; the server's side is there."""
+    need("nginx")
+    uv = servers.once(traced, "uv", lambda part: fetched.wheel(fetched.UV, part)).glob("*/scripts/uv")
+    uv = next(uv)
+    uv.chmod(0o755)
+    leaf = servers.nginx(traced, "leaf", tls=True)
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"], "the library is not probed")
+    asks = traced.process([uv, "pip", "install", "--no-config", "--no-cache", "--dry-run", "--system", "--break-system-packages",
+                           "--allow-insecure-host", "localhost", "--index-url", f"https://localhost:{leaf.port}/leaf", "nothing"],
+                          "uv", env={"UV_HTTP_RETRIES": "0"})
+    asks.wait(60)
+    until(lambda: "TLS that is not traced" in traced.agent.log(), lambda: asks.log.read_text())
+    said = [line for line in traced.agent.log().splitlines() if "TLS that is not traced" in line]
+    assert len(said) == 1 and "rustls" in said[0] and f"pid={asks.pid}" in said[0], said
+    expect(traced.agent.stop(expect_log="TLS that is not traced"), [server("leaf", "GET /leaf/nothing/", 200, link="", **V)])

@@ -20,9 +20,15 @@ def test_parents_over_tls(tmp_path, need, kind, capsys):
     judge(tmp_path, need, kind, 2, capsys)
 
 
+@pytest.mark.parametrize("kind", kinds.SHARED)
+def test_parents_over_http2(tmp_path, need, kind, capsys):
+    need("h2load")
+    judge(tmp_path, need, kind, 2, capsys)
+
+
 def judge(tmp_path, need, kind, cpus, capsys):
     live_or_skip()
-    need(kind.removeprefix(kinds.TLS).partition("-")[0], "nginx")
+    need(kinds.server(kind).partition("-")[0], "nginx")
     table = run.measure(tmp_path, kind, cpus, [1, 8, 64], REQUESTS)
     rows = list(run.rows(kind, cpus, table))
     with capsys.disabled():
@@ -34,7 +40,7 @@ def judge(tmp_path, need, kind, cpus, capsys):
         assert r["outside"] == 0, f"{r}\n{notes}"
         assert r["missing"] == 0, f"{r}\n{notes}"
         assert r["socket_orphans"] == 0, f"{r}\n{notes}"
-        if kind.removeprefix(kinds.TLS) in kinds.COMPLETE:
+        if kinds.server(kind) in kinds.COMPLETE:
             assert r["orphans"] == 0, f"{r}\n{notes}"
         elif r["concurrency"] == 1 and r["phase"] == "call":
             assert r["right"] > 0, f"{r}\n{notes}"

@@ -12,7 +12,7 @@ from kubelet import NAME
 from weftlib.clock import until
 
 KEPT = 1 << 2 | 1 << 19  # CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE
-GIVEN = KEPT | 1 << 38 | 1 << 39  # CAP_PERFMON, CAP_BPF
+GIVEN = KEPT | 1 << 38 | 1 << 39 | 1 << 40  # CAP_PERFMON, CAP_BPF, CAP_CHECKPOINT_RESTORE
 
 
 def process(pid, what):
@@ -137,7 +137,7 @@ def test_what_it_says_of_itself(shop):
     assert {tuple(r[:4]) for r in rows if r[0] == "yes"} == {
         ("yes", "bank", "front-7d4b9c6f58-x2vqk", "app"), ("yes", "bank", "leaf-0", "app")}
     doctor = shop.exec("/usr/bin/weft", "doctor")
-    assert "has      CAP_BPF CAP_PERFMON CAP_SYS_PTRACE CAP_DAC_READ_SEARCH\n" in doctor
+    assert "has      CAP_BPF CAP_PERFMON CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_CHECKPOINT_RESTORE\n" in doctor
     assert re.search(r"^verdict +all good$", doctor, re.M), doctor
     assert shop.probe("/healthz")[0] == 200
 

@@ -178,7 +178,7 @@ static inline void rig_want(struct sink *sink, enum want want)
 	struct rig *rig = (struct rig *)sink;
 
 	rig->want = want;
-	if (want == WANT_NOTHING || want == WANT_TUNNEL)
+	if (want == WANT_NOTHING || want == WANT_TUNNEL || want == WANT_TUNNEL_TLS)
 		for (int i = 0; i < 2; i++)
 			stream_mute(&rig->sides[i].stream, rig->pool);
 }

@@ -650,3 +650,42 @@ Test(conn, tls_is_told_by_its_bytes)
 	end_conn(1);
 	cr_assert_eq(done, 1);
 }
+
+/* In a tunnel through a proxy, which the request for it opened. */
+Test(conn, tls_in_a_tunnel)
+{
+	static const char ASK[] = "CONNECT bank.example:443 HTTP/1.1\r\n\r\n";
+	static const char GRANTED[] = "HTTP/1.1 200 OK\r\n\r\n";
+	uint32_t asked = sizeof(ASK) - 1, granted = sizeof(GRANTED) - 1;
+
+	readable = true;
+	for (uint64_t id = 1; id <= 2; id++) {
+		open_conn(id);
+		say(id, 100, ASK, WEFT_SEND_BIT | WEFT_FRESH);
+		move(id, 0, 100 + asked, GRANTED, 0);
+	}
+	cr_assert_eq(done, 2);
+	move_layer(1, WEFT_LAYER_TLS, 100 + asked, granted, CIPHER, 9, WEFT_SEND_BIT);
+	move_layer(1, WEFT_LAYER_PLAIN, 0, 0, REQUEST, strlen(REQUEST), WEFT_SEND_BIT | WEFT_FRESH);
+	cr_assert_eq(conns_exchanges(conns), 1);
+	say(2, 100 + asked, REQUEST, WEFT_SEND_BIT);
+	cr_assert_eq(conns_exchanges(conns), 1);
+	cr_assert_eq(wants[2], WEFT_WANT_NOTHING, "whatever it is, it is not for the proxy");
+	end_conn(1);
+	end_conn(2);
+	cr_assert_eq(done, 3);
+}
+
+/* The same, where what granted it was lost. */
+Test(conn, tls_behind_a_lost_reply)
+{
+	readable = true;
+	open_conn(1);
+	say(1, 100, "CONNECT bank.example:443 HTTP/1.1\r\n\r\n", WEFT_SEND_BIT | WEFT_FRESH);
+	cr_assert_eq(conns_exchanges(conns), 1);
+	move_layer(1, WEFT_LAYER_TLS, 137, 19, CIPHER, 9, WEFT_SEND_BIT);
+	cr_assert_eq(conns_exchanges(conns), 0);
+	cr_assert_eq(how, END_HOLE);
+	end_conn(1);
+	cr_assert_eq(done, 1);
+}

@@ -50,6 +50,7 @@ Test(tls, hellos)
 	cr_assert(tls_read_hello(message(&client), &h));
 	cr_assert_str_eq(h.server_name, "shop.example.com");
 	cr_assert_str_eq(h.alpn, ""); /* offered is not chosen */
+	cr_assert(h.offers_h2);
 	cr_assert_eq(h.version, 0);
 	cr_assert(tls_read_hello(message(&server), &h));
 	cr_assert_eq(h.version, 0x0303);

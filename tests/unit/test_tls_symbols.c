@@ -65,6 +65,7 @@ Test(tls_symbols, no_library)
 	cr_assert_eq(tls_symbols_find(fd, &s), 0);
 	cr_assert_eq(s.n, 0);
 	cr_assert_null(s.library);
+	cr_assert_not(s.rust);
 	close(fd);
 }
 

@@ -2,8 +2,10 @@
 """The untraced driver: requests with tokens, so many at a time, each on a kept connection."""
 import itertools
 import queue
+import subprocess
 import threading
 
+from weftlib import servers
 from weftlib.http import Raw, request
 
 # Phase: the paths that it mixes. The token stands in the path and in a header.
@@ -29,6 +31,18 @@ def make(op, phase, concurrency):
     n = next(_serial)
     token = f"{phase}-{concurrency}-{n}"
     return token, f"/{op}/{token}" + (f"/{address(n)}" if op == "refuse" else "")
+
+
+def drive_h2(port, phase, concurrency, count, ops=None, tls=False):
+    """The same by h2load, on one connection: so many streams at a time. Nothing but the path has the token."""
+    ops = ops or PHASES[phase]
+    done = [(op, *make(op, phase, concurrency)) for op in itertools.islice(itertools.cycle(ops), count)]
+    scheme = "https" if tls else "http"
+    said = subprocess.run([servers.which("h2load"), "-n", str(count), "-c", "1", "-m", str(concurrency), "-i", "-"], text=True,
+                          input="".join(f"{scheme}://127.0.0.1:{port}{path}\n" for _, _, path in done),
+                          capture_output=True, check=True, timeout=120).stdout
+    assert f"status codes: {count} 2xx" in said, said
+    return [(token, op, path) for op, token, path in done]
 
 
 def drive(port, phase, concurrency, count, ops=None, tls=False):

@@ -27,37 +27,38 @@ LEAF = servers.LEAF + '\n    location / { return 200 "ok\\n"; }'
 
 def measure(tmp, kind, cpus, concurrency, requests, hooks=None, transport=None):
     """One kind of server with so many CPUs for everything. The judge's table."""
-    tls, kind = kind.startswith(kinds.TLS), kind.removeprefix(kinds.TLS)
+    name, tls = kinds.server(kind), kinds.TLS in kind
+    driven = drive.drive_h2 if kinds.H2 in kind else drive.drive
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, set(sorted(before)[:cpus]))
     lab = Lab(tmp, "truth")
     try:
         leaf = servers.nginx(lab, "leaf", LEAF, tls=tls)
-        beats = kind not in kinds.PROXIES
+        beats = name not in kinds.PROXIES
         done = {}
         agent = lab.weft(hooks=hooks, transport=transport)
-        app = kinds.start(lab, kind, leaf.port, tls=tls)
-        libraries = tls + (tls and kind in ("node", "go"))  # those have their own
+        app = kinds.start(lab, kind, leaf.port)
+        libraries = tls + (tls and name in ("node", "go", "dotnet"))  # those have their own
         until(lambda: agent.metrics()["weft_tls_libraries"] >= libraries, "not all TLS libraries are probed")
-        if kind in kinds.LOOPS:
-            # Only a request that found its process idle for a second can prove what its calls are for.
-            pause(1.2)
         for many in concurrency:
             for phase, ops in kinds.phases(kind):
-                done[phase, many] = drive.drive(app.port, phase, many, requests, ops, tls)
+                if name in kinds.LOOPS and many == 1:
+                    # Only a request that found its process idle for a second can prove what its calls are for.
+                    pause(1.2)
+                done[phase, many] = driven(app.port, phase, many, requests, ops, tls)
         # As it comes out of a restart under load: the first requests already overlap.
         app.stop()
-        app = kinds.start(lab, kind, leaf.port, tls=tls)
+        app = kinds.start(lab, kind, leaf.port)
         many = max(concurrency)
-        done["cold", many] = drive.drive(app.port, "cold", many, requests, ["call" if beats else "pass"], tls)
+        done["cold", many] = driven(app.port, "cold", many, requests, ["call" if beats else "pass"], tls)
         if beats:
             app.stop()
-            app = kinds.start(lab, kind, leaf.port, beat=7, tls=tls)
+            app = kinds.start(lab, kind, leaf.port, beat=7)
             for many in concurrency:
-                done["beside", many] = drive.drive(app.port, "beside", many, requests, ["call"], tls)
+                done["beside", many] = driven(app.port, "beside", many, requests, ["call"], tls)
             app.stop()
         spans = agent.stop()
-        return judge.judge(spans, kind, done)
+        return judge.judge(spans, name, done)
     finally:
         lab.close()
         os.sched_setaffinity(0, before)
@@ -108,7 +109,7 @@ def main():
     result, notes = [], []
     show_head()
     for kind in args.kinds.split(","):
-        if why := servers.missing(*servers.NEEDS[kind.removeprefix(kinds.TLS).partition("-")[0]]):
+        if why := servers.missing(*servers.NEEDS[kinds.server(kind).partition("-")[0]]):
             print(f"{kind}: skipped, {why}", file=sys.stderr)
             continue
         for cpus in args.cpus:

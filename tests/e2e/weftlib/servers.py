@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import paths
+from . import fetched, paths
 from .proc import free_port
 
 CPU = Path("/proc/cpuinfo").read_text()
@@ -177,11 +177,11 @@ backend b
 """
 
 
-def haproxy(lab, name, to, threads=1, options="", tls=False, **more):
+def haproxy(lab, name, to, threads=1, options="", tls=False, listen="", **more):
     root, port = lab.dir(name), free_port()
     (root / "haproxy.cfg").write_text(HAPROXY.format(
         port=port, to=f"{to} ssl verify none" if tls else to, threads=threads, options=options,
-        bind=f"ssl crt {certificate(lab)}/one.pem" if tls else ""))
+        bind=f"ssl crt {certificate(lab)}/one.pem {listen}" if tls else listen))
     process = lab.process([which("haproxy"), "-db", "-f", root / "haproxy.cfg"], name, **more)
     process.wait_port(port)
     return Running(process, port, name)
@@ -239,8 +239,9 @@ def nginx_fastcgi(lab, name, back, script, keepalive=0, **more):
     return nginx(lab, name, server, http, **more)
 
 
-def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, tls=False, flags=(), **more):
-    """One of apps/, the same service in several languages; tls: over HTTPS, as what it calls; flags: of Go's build."""
+def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, tls=False, flags=(), program=None, **more):
+    """One of apps/, the same service in several languages; tls: over HTTPS, as what it calls; flags: of Go's build;
+    program: another Node.js, or another Go by its version."""
     port = free_port()
     if tls:
         more["env"] = {"TLS": str(certificate(lab)), "SSL_CERT_FILE": f"{certificate(lab)}/cert.pem", **more.get("env", {})}
@@ -252,10 +253,11 @@ def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, tls=False, flags=(), **mo
                              *([f"--certfile={certificate(lab)}/cert.pem", f"--keyfile={certificate(lab)}/key.pem"]
                                if tls else []), "wsgi:app"],
         "asyncio": lambda: [python(), paths.APPS / "aio.py"],
-        "node": lambda: [which("node"), paths.APPS / "app.js"],
+        "node": lambda: [program or which("node"), paths.APPS / "app.js"],
         "java": lambda: [which("java"), "-XX:TieredStopAtLevel=1", "-Dsun.net.httpserver.nodelay=true", "-cp",
                          java_classes(lab), "App"],
-        "go": lambda: [go_binary(lab, *flags)],
+        "go": lambda: [go_binary(lab, *flags, toolchain=program)],
+        "dotnet": lambda: [once(lab, "dotnet", fetched.dotnet) / "package/dotnet", lab.tmp.parent / "dotnet/App.dll"],
         "php": lambda: [which("php"), "-S", f"127.0.0.1:{port}", paths.APPS / "app.php"],
         "ruby": lambda: [which("puma"), "-b", f"ssl://127.0.0.1:{port}?backlog=256&key={certificate(lab)}/key.pem"
                          f"&cert={certificate(lab)}/cert.pem" if tls else f"tcp://127.0.0.1:{port}?backlog=256", "-t", "64:64", "-C",
@@ -263,14 +265,16 @@ def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, tls=False, flags=(), **mo
     }[kind]()
     if kind == "php":
         env["PHP_CLI_SERVER_WORKERS"] = "4"
+    if kind == "dotnet":
+        env |= fetched.dotnet_env(lab.tmp.parent / "dotnet")
     process = lab.process(argv, name, env=env, cwd=paths.APPS, **more)
     process.wait_port(port, timeout=30)
     return Running(process, port, name)
 
 
 NEEDS = {"python": (), "gunicorn": ("gunicorn",), "asyncio": (), "node": ("node",), "java": ("java", "javac"),
-         "go": ("go",), "php": ("php",), "ruby": ("puma",), "fpm": (fpm_program() or "php-fpm",), "nginx": ("nginx",), "haproxy": ("haproxy",),
-         "apache": ("apache2",), "curl": ("curl",), "nghttpd": ("nghttpd",), "nghttp": ("nghttp",), "h2load": ("h2load",), "npm": ("npm",), "wrk": ("wrk",), "netns": ("ip",), "nft": ("nft",)}
+         "go": ("go",), "dotnet": ("npm",), "php": ("php",), "ruby": ("puma",), "fpm": (fpm_program() or "php-fpm",), "nginx": ("nginx",), "haproxy": ("haproxy",),
+         "apache": ("apache2",), "curl": ("curl",), "nghttpd": ("nghttpd",), "nghttp": ("nghttp",), "h2load": ("h2load",), "npm": ("npm",), "mvn": ("mvn", "javac"), "wrk": ("wrk",), "netns": ("ip",), "nft": ("nft",)}
 
 
 def python():
@@ -279,13 +283,15 @@ def python():
 
 
 def certificate(lab):
-    """A directory with cert.pem and key.pem, for localhost; both in one.pem."""
+    """A directory with cert.pem and key.pem, for localhost; both in one.pem, and in app.p12 with a password."""
     def make(part):
         part.mkdir()
         subprocess.run([which("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                         "-keyout", part / "key.pem", "-out", part / "cert.pem", "-days", "30", "-subj", "/CN=localhost",
                         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
         (part / "one.pem").write_text((part / "cert.pem").read_text() + (part / "key.pem").read_text())
+        subprocess.run([which("openssl"), "pkcs12", "-export", "-in", part / "one.pem", "-out", part / "app.p12",
+                        "-passout", "pass:secret"], check=True)
         part.chmod(0o755)
         for file in part.iterdir():
             file.chmod(0o644)
@@ -315,29 +321,34 @@ NETTY = [Path(f"/usr/share/java/netty-{part}.jar") for part in (
 TCNATIVE = Path(f"/usr/lib/{platform.machine()}-linux-gnu/jni/libnetty-tcnative.so")
 
 
-def netty(lab, name):
-    """apps/Netty.java: HTTPS through OpenSSL in Java."""
+def netty(lab, name, static=False):
+    """apps/Netty.java: HTTPS through OpenSSL in Java; static: through a BoringSSL in a file that is deleted."""
+    jars = sorted(once(lab, "netty-jars", fetched.netty).glob("*.jar")) if static else NETTY
+
     def make(part):
         part.mkdir()
-        subprocess.run([which("javac"), "-cp", ":".join(map(str, NETTY)), "-d", part, paths.APPS / "Netty.java"], check=True)
-        # it looks at its own name, which is not Debian's
-        shutil.copy(TCNATIVE, part / "libnetty_tcnative.so")
+        subprocess.run([which("javac"), "-cp", ":".join(map(str, jars)), "-d", part, paths.APPS / "Netty.java"], check=True)
+        if not static:
+            # it looks at its own name, which is not Debian's
+            shutil.copy(TCNATIVE, part / "libnetty_tcnative.so")
         subprocess.run([which("openssl"), "pkcs8", "-topk8", "-nocrypt", "-in", certificate(lab) / "key.pem", "-out",
                         part / "pkcs8.pem"], check=True)
         shutil.copy(certificate(lab) / "cert.pem", part)
-    made, port = once(lab, "netty", make), free_port()
+    made, port = once(lab, "netty-static" if static else "netty", make), free_port()
     process = lab.process([which("java"), "-XX:TieredStopAtLevel=1", f"-Djava.library.path={made}", "-cp",
-                           ":".join(map(str, [*NETTY, made])), "Netty"], name, env={"TLS": str(made), "PORT": str(port)})
+                           ":".join(map(str, [*jars, made])), "Netty"], name, env={"TLS": str(made), "PORT": str(port)})
     process.wait_port(port, timeout=30)
     return Running(process, port, name)
 
 
-def go_binary(lab, *flags):
+def go_binary(lab, *flags, toolchain=None):
+    """apps/gohttp; toolchain: a version of Go that is fetched for it, from 1.21 on."""
     def make(part):
-        env = {**os.environ, "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GOTOOLCHAIN": "local",
-               "CGO_ENABLED": "0"}
+        env = {**os.environ, "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": toolchain or "local", "CGO_ENABLED": "0"}
+        if not toolchain:
+            env["GOPROXY"] = "off"
         subprocess.run([which("go"), "build", *flags, "-o", part, "."], cwd=paths.APPS / "gohttp", env=env, check=True)
-    return once(lab, "gohttp" + "".join(c for c in "".join(flags) if c.isalnum()), make)
+    return once(lab, "gohttp" + "".join(c for c in "".join(flags) + (toolchain or "") if c.isalnum()), make)
 
 
 def grpc_echo(lab, language):

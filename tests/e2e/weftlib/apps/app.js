@@ -4,6 +4,7 @@
 const fs = require('fs');
 const TLS = process.env.TLS; // a directory with cert.pem and key.pem
 const http = require(TLS ? 'https' : 'http');
+const served = process.env.H2 ? require('http2') : http; // HTTP/2 in clear
 const net = require('net');
 
 const env = (name, other) => Number(process.env[name] || other);
@@ -51,10 +52,13 @@ async function work(url) {
 	}
 }
 
-http.createServer(TLS ? { cert: file('cert'), key: file('key') } : {}, async (request, reply) => {
+served.createServer(TLS ? { cert: file('cert'), key: file('key') } : {}, async (request, reply) => {
 	const after = await work(request.url);
 	reply.writeHead(200, { 'Content-Length': 3 });
-	reply.end('ok\n', () => after && after());
+	// an HTTP/2 stream is finished before it is sent
+	if (after)
+		reply.on(process.env.H2 ? 'close' : 'finish', after);
+	reply.end('ok\n');
 }).listen(env('PORT'), '127.0.0.1', 256);
 
 let n = 0;
