@@ -484,7 +484,7 @@ def guests(label, programs, directory, more):
         return [Result(label, "skipped", why[0])]
     log, table = REPORTS / f"{label}.log", directory / "reports/vm/table.json"
     table.unlink(missing_ok=True)
-    run(["/usr/bin/python3", "tests/vm/run.py", "--quick", "--build", BUILD, "--timeout", "400", *more], log,
+    run(["/usr/bin/python3", "tests/vm/run.py", "--quick", "--build", BUILD, "--timeout", "600", *more], log,
         timeout=1500)
     try:
         cells = json.loads(table.read_text())
