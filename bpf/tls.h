@@ -84,7 +84,9 @@ __noinline int tls_order(struct tls_thread *t, __u64 session, __u32 n, __u32 cer
 	reads = tls_reads(t->func);
 	/* what a write takes out of the bytes that came is a handshake's */
 	if (t->conn && t->conn != TLS_UNCLEAR &&
-		(reads ? !n || t->heard >= n + TLS_OVERHEAD : !certain)) {
+		(t->handed      ? t->func == WEFT_TLS_HANDSHAKE
+			: reads ? !n || t->heard >= n + TLS_OVERHEAD
+				: !certain)) {
 		struct tls_sign sign = {
 			.session = session,
 			.conn = t->conn,

@@ -24,6 +24,7 @@ struct tls_file {
 	uint64_t key; /* 0: free */
 	struct probes *probes; /* NULL: no library, or refused */
 	bool refused;
+	bool hands; /* it only hands bytes to a library elsewhere */
 	bool go; /* a Go program whose own TLS cannot be probed */
 	bool rust; /* without a library that can be probed */
 	unsigned users;
@@ -131,6 +132,7 @@ static void probe(
 		return;
 	f->go = symbols.go && !symbols.n;
 	f->rust = symbols.rust;
+	f->hands = symbols.hands;
 	if (!symbols.n)
 		return;
 	/* by the descriptor: the path can lead to another file meanwhile */
@@ -148,7 +150,7 @@ static void probe(
 
 /* What a line of /proc/PID/maps says. */
 struct mapping {
-	char range[2 * 16 + 2]; /* its addresses, as map_files has them */
+	unsigned long from, to; /* its addresses */
 	char *name;
 	bool deleted;
 };
@@ -161,7 +163,8 @@ static bool read_mapping(char *line, struct mapping *ret)
 	char *name = strchr(line, '/');
 	size_t n;
 
-	if (!name || sscanf(line, "%33s %4s", ret->range, access) != 2 || access[2] != 'x')
+	if (!name || sscanf(line, "%lx-%lx %4s", &ret->from, &ret->to, access) != 3 ||
+		access[2] != 'x')
 		return false;
 	n = strcspn(name, "\n");
 	ret->deleted = n >= sizeof(DELETED) - 1 &&
@@ -186,7 +189,7 @@ static struct tls_file *find(
 	/* What loaded it may have deleted it at once, as Java's libraries do with what they unpack.
 	 * The way to it is open to CAP_CHECKPOINT_RESTORE. */
 	if (m->deleted)
-		n = snprintf(path, sizeof(path), "/proc/%u/map_files/%s", pid, m->range);
+		n = snprintf(path, sizeof(path), "/proc/%u/map_files/%lx-%lx", pid, m->from, m->to);
 	else
 		n = snprintf(path, sizeof(path), "/proc/%u/root%s", pid, m->name);
 	if (n >= (int)sizeof(path))
@@ -243,15 +246,17 @@ static enum tls_state state_of(
 	const struct tls_files *t, const struct tls_mapped *m, const struct seen *seen)
 {
 	bool refused = false;
+	unsigned others = 0;
 
 	for (unsigned i = 0; i < m->n; i++) {
 		const struct tls_file *f = &t->v[m->v[i]];
 
-		if (f->probes)
+		if (f->probes && !f->hands)
 			return TLS_PROBED;
 		refused |= f->refused;
+		others += !f->probes;
 	}
-	if (m->n)
+	if (others)
 		return refused ? TLS_REFUSED : TLS_GO;
 	if (seen->hidden)
 		return TLS_HIDDEN;

@@ -245,8 +245,10 @@ int tls_symbols_find(int fd, struct tls_symbols *ret)
 				read_table(&(struct file){elf, fd}, section, &sh, ret);
 		}
 	}
-	if (is_whole(ret))
+	if (is_whole(ret)) {
+		ret->hands = ret->v[0].func == WEFT_TLS_HAND && ret->n == 1;
 		return 0;
+	}
 	*ret = (struct tls_symbols){0};
 	if (go_is(elf))
 		find_go(elf, fd, ret);

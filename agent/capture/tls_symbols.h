@@ -25,6 +25,7 @@ struct tls_symbols {
 	struct tls_symbol returns[TLS_RETURNS_MAX];
 	const char *library; /* a name for people; NULL: none was found */
 	bool go; /* it is a Go program */
+	bool hands; /* there is no library in it, but what hands bytes to one */
 	bool rust; /* some of it was compiled from Rust, whose TLS libraries have no symbols to find
 		    */
 };

@@ -146,7 +146,8 @@ static void sink_want(struct sink *sink, enum want want)
 {
 	struct conns *all = of_sink(sink);
 
-	if (want == WANT_TUNNEL_TLS && all->current->role == ROLE_CLIENT) {
+	/* not one inside TLS: what that carries is not looked at again */
+	if (want == WANT_TUNNEL_TLS && all->current->role == ROLE_CLIENT && !all->current->opened) {
 		all->current->tunnel = true;
 		return;
 	}

@@ -59,6 +59,9 @@ static void unseal(struct conn *c, bool numbered)
 			c->secure.server_name = paths_intern(&all->names, said->server_name,
 				(unsigned)strlen(said->server_name));
 	}
+	/* an exchange can be open on it where what began TLS was lost */
+	if (!c->sealed && c->proto)
+		conn_finish(c, END_HOLE, 0, c->latest_ns);
 	begin_anew(c);
 	c->sealed = false;
 	c->opened = true;
