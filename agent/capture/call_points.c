@@ -154,7 +154,10 @@ static bool find_enter(const struct function *f, unsigned *ret_index)
 		i++;
 	}
 	*ret_index = i;
-	return i < f->n && f->v[i].kind != RETURN && f->v[i].at < ENTER_MAX && !is_target(f, 0, i);
+	/* not a call: the kernel may carry it out on the normal stack alone, where the process has
+	 * a shadow stack */
+	return i < f->n && f->v[i].kind != RETURN && f->v[i].kind != CALL &&
+	       f->v[i].at < ENTER_MAX && !is_target(f, 0, i);
 }
 
 /* A call with nothing behind it, as of __stack_chk_fail. */
