@@ -268,6 +268,9 @@ static __always_inline void moved_begins(
 	*fresh |= !!(c->flags & CONN_TUNNEL);
 	what = tls_begins(src, n, *fresh);
 	if (what == BEGINS_TLS) {
+		/* what asked for the tunnel is not TLS' own; where bytes are counted, it stays */
+		if (c->flags & CONN_TUNNEL && !(c->flags & (CONN_UNNUMBERED | CONN_UNIX)))
+			c->moved[0] = c->moved[1] = 0;
 		c->flags &= ~CONN_TUNNEL;
 		c->flags |= CONN_TLS;
 	} else if (what == BEGINS_CONNECT && dir == WEFT_SEND) {
