@@ -66,8 +66,12 @@ static void note_writes(const ZydisDecodedInstruction *z, const ZydisDecodedOper
 	struct instruction *i)
 {
 	for (unsigned k = 0; k < z->operand_count; k++) {
-		if (operands[k].type != ZYDIS_OPERAND_TYPE_REGISTER ||
-			!(operands[k].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+		if (!(operands[k].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+			continue;
+		/* some have a part of their result in memory */
+		if (operands[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
+			i->writes_result = true;
+		if (operands[k].type != ZYDIS_OPERAND_TYPE_REGISTER)
 			continue;
 		switch (ZydisRegisterGetLargestEnclosing(
 			ZYDIS_MACHINE_MODE_LONG_64, operands[k].reg.value)) {

@@ -35,7 +35,8 @@ struct probes {
 	bool go;
 	int links[PARTS];
 	unsigned n;
-	struct bpf_link *events[2 * TLS_SYMBOLS_MAX + TLS_RETURNS_MAX]; /* what all parts hold */
+	struct bpf_link
+		*events[2 * TLS_SYMBOLS_MAX + TLS_RETURNS_MAX]; /* as many as the parts can hold */
 };
 
 /* One kind of probe on a file: a program, and where it is put. */
@@ -244,10 +245,6 @@ static int attach_events(
 
 		if (!link)
 			return -errno;
-		if (p->n == ARRAY_SIZE(p->events)) {
-			bpf_link__destroy(link);
-			return -E2BIG;
-		}
 		p->events[p->n++] = link;
 	}
 	return 0;

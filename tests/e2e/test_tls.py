@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS in clear, with nothing changed: real servers and clients, exact spans."""
+import collections
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +13,7 @@ from weftlib import fetched, paths, servers
 from weftlib.clock import pause, until
 from weftlib.http import Raw, get, request
 from weftlib.proc import free_port
-from weftlib.spans import client, expect, expect_counts, server
+from weftlib.spans import check_sane, client, expect, expect_counts, server
 
 V3 = {"tls.protocol.version": "1.3"}
 OWN = ("node", "go", "dotnet")  # with another library than nginx's
@@ -148,18 +150,6 @@ def test_older_openssl(traced, need, openssl):
         "front", "GET /leaf/a", 200, server("leaf", "GET /leaf/a", link="socket", **version), link="thread", **version), **version)])
 
 
-@pytest.mark.parametrize("toolchain", ["go1.21.13", "go1.23.12"])
-def test_older_go(traced, need, toolchain):
-    """Programs of older compilers; one of them calls the other."""
-    need("go")
-    leaf = servers.app(traced, "go", "leaf", tls=True, program=toolchain)
-    front = servers.app(traced, "go", "front", to=leaf.port, tls=True, program=toolchain)
-    pause(1.2)
-    assert get(front.port, "/call/a", tls=True)[0] == 200
-    expect(traced.agent.stop(), [secure(server("front", "GET /call/a", 200, client(
-        "front", "GET /leaf/a", 200, server("leaf", "GET /leaf/a", link="socket"), link="thread")))])
-
-
 def test_boringssl(traced, need):
     """curl over a BoringSSL, in a module of Python's, whose symbols are there but not exported."""
     need("nginx")
@@ -213,16 +203,34 @@ def test_node_http2(traced, need):
 V2 = {"network__protocol__version": "2", "tls__next_protocol": "h2", **V}
 
 
-@pytest.mark.parametrize("flags", [["-ldflags=-s -w"], ["-buildmode=pie"]], ids=["stripped", "pie"])
-def test_go_builds(traced, need, flags):
-    """Go programs without symbols, and where the loader puts them anywhere; one of them calls the other."""
+GO_BUILDS = {"stripped": {"flags": ["-ldflags=-s -w"]}, "pie": {"flags": ["-buildmode=pie"]},
+             "1.21": {"program": "go1.21.13"}, "1.23": {"program": "go1.23.12"}}
+
+
+@pytest.mark.parametrize("build", GO_BUILDS)
+def test_go_builds(traced, need, build):
+    """Go programs without symbols, where the loader puts them anywhere, and of older compilers; one of them calls the
+    other."""
     need("go")
-    leaf = servers.app(traced, "go", "leaf", tls=True, flags=flags)
-    front = servers.app(traced, "go", "front", to=leaf.port, tls=True, flags=flags)
+    leaf = servers.app(traced, "go", "leaf", tls=True, **GO_BUILDS[build])
+    front = servers.app(traced, "go", "front", to=leaf.port, tls=True, **GO_BUILDS[build])
     pause(1.2)
     assert get(front.port, "/call/a", tls=True)[0] == 200
     expect(traced.agent.stop(), [secure(server("front", "GET /call/a", 200, client(
         "front", "GET /leaf/a", 200, server("leaf", "GET /leaf/a", link="socket"), link="thread")))])
+
+
+def test_deleted_program(lab, hooks, need):
+    """Its file was replaced while it runs, as by an upgrade, and lies at low addresses, as Go's do."""
+    need("go")
+    copy, port = lab.dir("copy") / "app", free_port()
+    shutil.copy(servers.go_binary(lab), copy)
+    lab.process([copy], "go", env={"PORT": str(port), "TLS": str(servers.certificate(lab))}).wait_port(port)
+    copy.unlink()
+    lab.agent = lab.weft(hooks=hooks[0], transport=hooks[1])
+    until(lambda: lab.agent.metrics()["weft_tls_libraries"], "the program is not probed")
+    assert get(port, "/leaf/a", tls=True)[0] == 200
+    expect(lab.agent.stop(), [secure(server("go", "GET /leaf/a", 200, link=""))])
 
 
 def test_go_http2(traced, need):
@@ -254,9 +262,10 @@ def test_older_connection(lab, hooks, need, kind):
     expect(lab.agent.stop(), [server(kind, f"GET /leaf/{i}", 200, link="") for i in range(2 if kind == "node" else 1, 4)])
 
 
-@pytest.mark.parametrize("kind", ["curl", "python", "go"])
+@pytest.mark.parametrize("kind", ["curl", "curl-long", "python", "go"])
 def test_tunnel(traced, need, kind):
-    """Through a proxy that is asked by CONNECT: what the client says inside is traced like any other."""
+    """Through a proxy that is asked by CONNECT: what the client says inside is traced like any other, however much it
+    took to open it."""
     need("apache", "nginx", "curl", "go")
     leaf = servers.nginx(traced, "leaf", tls=True)
     proxy = servers.apache(traced, "proxy", "event", f"ProxyRequests On\nAllowCONNECT {leaf.port}\n", ("proxy", "proxy_connect"))
@@ -268,6 +277,8 @@ def test_tunnel(traced, need, kind):
     env = {"TLS": str(pem.parent), "https_proxy": f"http://127.0.0.1:{proxy.port}", "SSL_CERT_FILE": str(pem), "no_proxy": ""}
     program = {
         "curl": lambda: [servers.which("curl"), "-s", "-S", "-o", "/dev/null", "--cacert", pem, "-o", "/dev/null", f"{url}a", f"{url}b"],
+        "curl-long": lambda: [servers.which("curl"), "-s", "-S", "-o", "/dev/null", "--cacert", pem, "--proxy-header",
+                              "X-Long: " + 3000 * "x", "-o", "/dev/null", f"{url}a", f"{url}b"],
         "python": lambda: [servers.python(), "-c", f"""
 import http.client, ssl
 c = http.client.HTTPSConnection("127.0.0.1", {proxy.port}, context=ssl.create_default_context(cafile={str(pem)!r}))
@@ -284,8 +295,26 @@ for path in "ab":
     until(lambda: len(traced.agent.spans()) >= 6, lambda: traced.agent.spans())
     expect(traced.agent.stop(expect_log="TLS that is not traced"), [
         client(kind, "CONNECT", 200, server("proxy", "CONNECT", 200, link="socket"), link="")]
-        + [client(kind, f"GET /leaf/{c}", 200, link="", **V) for c in "ab"]
+        + [client(kind, f"GET /leaf/{c}", 200, link="", tls__client__server_name="localhost", **V) for c in "ab"]
         + [server("leaf", f"GET /leaf/{c}", 200, link="", **V) for c in "ab"])
+
+
+def test_tunnel_of_dotnet(traced, need):
+    """The same where the order of calls does not tell: the hello inside it does."""
+    need("apache", "nginx", "dotnet")
+    leaf = servers.nginx(traced, "leaf", tls=True)
+    proxy = servers.apache(traced, "proxy", "event", f"ProxyRequests On\nAllowCONNECT {leaf.port}\n", ("proxy", "proxy_connect"))
+    app = servers.app(traced, "dotnet", "dotnet", to=leaf.port, tls=True, env={"https_proxy": f"http://127.0.0.1:{proxy.port}"})
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"] >= 2, "not both are probed")
+    for i in range(8):
+        assert get(app.port, f"/call/{i}", tls=True)[0] == 200
+    spans = traced.agent.stop(expect_log="TLS that is not traced")
+    check_sane(spans)
+    # what of it is linked depends on how quiet the process was
+    assert collections.Counter((s.service, s.kind, s.path) for s in spans) == collections.Counter(
+        [("dotnet", "client", ""), ("proxy", "server", "")] * 8 + [
+            x for i in range(8) for x in (("dotnet", "server", f"/call/{i}"), ("dotnet", "client", f"/leaf/{i}"),
+                                          ("leaf", "server", f"/leaf/{i}"))])
 
 
 def test_many_short_ones(traced, need):
