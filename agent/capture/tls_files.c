@@ -119,8 +119,10 @@ static void refuse(struct tls_files *t, struct tls_file *f, const char *name, co
 		LOG_STR("why", strerror(-err)));
 }
 
-static void probe(
-	struct tls_files *t, struct tls_file *f, const char *path, const char *name, uint32_t pid)
+/* library: whether the process has one that is probed. What hands bytes to one comes after it: a
+ * hello that it hands must meet a probe there. */
+static void probe(struct tls_files *t, struct tls_file *f, const char *path, const char *name,
+	uint32_t pid, bool library)
 {
 	/* it may have become something else meanwhile, which is not to be waited for */
 	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -133,7 +135,7 @@ static void probe(
 	f->go = symbols.go && !symbols.n;
 	f->rust = symbols.rust;
 	f->hands = symbols.hands;
-	if (!symbols.n)
+	if (!symbols.n || (symbols.hands && !library))
 		return;
 	/* by the descriptor: the path can lead to another file meanwhile */
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
@@ -174,25 +176,34 @@ static bool read_mapping(char *line, struct mapping *ret)
 	return true;
 }
 
-/* The file that the process maps, probed if it is new and holds a library. *budget: files that may
- * still be read. *hidden becomes true where it may hold one, but is not to be opened. */
-static struct tls_file *find(
-	struct tls_files *t, uint32_t pid, const struct mapping *m, unsigned *budget, bool *hidden)
+#define PATH_SIZE (4096 + 32)
+
+/* A way to the file. False: it does not fit. */
+static bool path_of(uint32_t pid, const struct mapping *m, char path[static PATH_SIZE])
 {
-	char path[4096 + 32];
-	struct tls_file *f;
-	struct stat st;
-	uint64_t key;
-	uint32_t i;
 	int n;
 
 	/* What loaded it may have deleted it at once, as Java's libraries do with what they unpack.
 	 * The way to it is open to CAP_CHECKPOINT_RESTORE. */
 	if (m->deleted)
-		n = snprintf(path, sizeof(path), "/proc/%u/map_files/%lx-%lx", pid, m->from, m->to);
+		n = snprintf(path, PATH_SIZE, "/proc/%u/map_files/%lx-%lx", pid, m->from, m->to);
 	else
-		n = snprintf(path, sizeof(path), "/proc/%u/root%s", pid, m->name);
-	if (n >= (int)sizeof(path))
+		n = snprintf(path, PATH_SIZE, "/proc/%u/root%s", pid, m->name);
+	return n < PATH_SIZE;
+}
+
+/* The file that the process maps, probed if it is new and holds a library. *budget: files that may
+ * still be read. *hidden becomes true where it may hold one, but is not to be opened. */
+static struct tls_file *find(
+	struct tls_files *t, uint32_t pid, const struct mapping *m, unsigned *budget, bool *hidden)
+{
+	char path[PATH_SIZE];
+	struct tls_file *f;
+	struct stat st;
+	uint64_t key;
+	uint32_t i;
+
+	if (!path_of(pid, m, path))
 		return NULL;
 	if (stat(path, &st)) {
 		*hidden |= m->deleted && errno == EPERM && strstr(m->name, ".so");
@@ -211,7 +222,7 @@ static struct tls_file *find(
 	f->key = key;
 	f->idle_ns = clock_monotonic();
 	table_put(&t->by_key, key, (uint32_t)(f - t->v));
-	probe(t, f, path, m->name, pid);
+	probe(t, f, path, m->name, pid, false);
 	return f;
 }
 
@@ -268,9 +279,11 @@ static enum tls_state state_of(
 void tls_files_look(struct tls_files *t, uint32_t pid, struct tls_mapped *m)
 {
 	_fclose_ FILE *maps = NULL;
-	_free_ char *line = NULL;
-	char path[32];
+	_free_ char *line = NULL, *name = NULL;
+	char path[32], way[PATH_SIZE];
 	size_t cap = 0;
+	struct tls_file *hands = NULL;
+	uint64_t key = 0;
 	struct seen seen = {0};
 	unsigned budget = NEW_MAX;
 
@@ -287,9 +300,19 @@ void tls_files_look(struct tls_files *t, uint32_t pid, struct tls_mapped *m)
 		if (!f)
 			continue;
 		seen.rust |= f->rust;
+		if (f->hands && !f->probes && !f->refused && !name && path_of(pid, &mapping, way)) {
+			hands = f;
+			key = f->key;
+			name = strdup(mapping.name);
+		}
 		map(t, f, m);
 	}
 	m->state = state_of(t, m, &seen);
+	/* another file can have got its place meanwhile */
+	if (name && m->state == TLS_PROBED && hands->key == key) {
+		probe(t, hands, way, name, pid, true);
+		map(t, hands, m);
+	}
 }
 
 void tls_files_give(struct tls_files *t, struct tls_mapped *m, uint64_t now_ns)
