@@ -77,13 +77,15 @@ static void on_record(void *ctx, const struct weft_record *rec, size_t size)
 	case WEFT_RECORD_PROC:
 		procs_on_proc(a->procs, (const struct weft_proc *)rec);
 		if (rec->flags & (WEFT_EXEC | WEFT_FORKED) && procs_get(a->procs, rec->pid))
-			trace_born(a->trace, rec->pid, rec->time_ns);
+			trace_born(a->trace, rec->pid);
 		break;
 	case WEFT_RECORD_EXIT:
 		procs_on_exit(a->procs, rec->pid, rec->time_ns);
 		break;
 	case WEFT_RECORD_LISTEN:
 		procs_on_listen(a->procs, (const struct weft_open *)rec);
+		if (procs_get(a->procs, rec->pid))
+			trace_listens(a->trace, rec->pid, rec->time_ns);
 		break;
 	}
 }

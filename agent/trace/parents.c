@@ -15,7 +15,7 @@
 
 void parents_unseen(struct parents *p, uint32_t pid, uint64_t time_ns)
 {
-	struct task *task = pid ? tasks_process(p->tasks, pid, 0) : NULL;
+	struct task *task = pid ? tasks_process(p->tasks, pid, false) : NULL;
 
 	if (task)
 		task->unseen_ns = time_ns;
@@ -47,7 +47,7 @@ static bool saw_all(const struct parents *p, const struct task *task, uint64_t n
 void parents_server(struct parents *p, const struct exchange *ex, struct trace_node *n)
 {
 	struct thread *thread = tasks_thread(p->tasks, ex->pid, ex->request_tid);
-	struct task *task = tasks_process(p->tasks, ex->pid, 0);
+	struct task *task = tasks_process(p->tasks, ex->pid, false);
 	struct trace_node *earlier = node_deref(p->pool, thread->current);
 	struct task_serving *serving;
 
@@ -64,7 +64,8 @@ void parents_server(struct parents *p, const struct exchange *ex, struct trace_n
 		serving->multiplexing |= n->nonblocking;
 	}
 	n->signature = signature_of(ex);
-	n->quiet = !task->open_count && n->start_ns > task->idle_since_ns + QUIET_NS;
+	n->quiet = !task->open_count && task->idle_since_ns &&
+		   n->start_ns > task->idle_since_ns + QUIET_NS;
 	tasks_open(p->tasks, task, n);
 	thread->current = node_ref_of(p->pool, n);
 	/* of several in one record (pipelined), none is next to a call */

@@ -73,7 +73,7 @@ static bool is_busy(const struct task *task)
 	return task->open_count || task->opaque || task->tunnels;
 }
 
-struct task *tasks_process(struct tasks *t, uint32_t pid, uint64_t born_ns)
+struct task *tasks_process(struct tasks *t, uint32_t pid, bool born)
 {
 	struct task *task = tasks_find(t, pid);
 	uint32_t i;
@@ -98,7 +98,7 @@ struct task *tasks_process(struct tasks *t, uint32_t pid, uint64_t born_ns)
 	task = &t->v[i];
 	memset(task, 0, sizeof(*task));
 	task->pid = pid;
-	task->idle_since_ns = born_ns ? born_ns : t->start_ns;
+	task->idle_since_ns = born ? 0 : t->start_ns;
 	table_put(&t->by_pid, pid, i);
 	return task;
 }

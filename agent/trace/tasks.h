@@ -14,7 +14,10 @@
  * a call was made and answered within such a request that had its process to itself and found it
  * quiet, so that nothing else can have caused it; it is broken, within all, when such a call was
  * made while no request was open, or outlived the request that it seemed to belong to: work after
- * the reply, or a timer's.
+ * the reply, or a timer's. For a
+ * process that begins, that is since it listens: what it does by itself begins with the end of its
+ * start, just as the answer to a request that waited for it. Where it never listened (a worker that
+ * was given its socket), its first request is not taken for quiet.
  */
 #pragma once
 #include "trace/node.h"
@@ -42,8 +45,8 @@ struct task {
 	uint32_t opaque, tunnels; /* connections that it serves and that may hide requests, or
 				     reasons for calls */
 	uint64_t unseen_ns; /* when something to it was last missed */
-	uint64_t idle_since_ns; /* when its last open request ended; at first: since when it could
-				   have had one */
+	uint64_t idle_since_ns; /* when its last open request ended; at first, since when it listens
+				   or is looked at; 0: it began, and is not known to listen */
 	struct {
 		uint32_t hash;
 		enum signature_state state;
@@ -67,9 +70,9 @@ struct tasks;
 int tasks_new(unsigned max_tasks, unsigned max_threads, uint64_t now_ns, struct tasks **ret_tasks);
 void tasks_free(struct tasks *tasks);
 
-/* Made if need be, then one without open requests may be forgotten; NULL if all are busy. born_ns:
- * when the process began, if it began just now; else 0. */
-struct task *tasks_process(struct tasks *tasks, uint32_t pid, uint64_t born_ns);
+/* Made if need be, then one without open requests may be forgotten; NULL if all are busy. born: it
+ * began just now. */
+struct task *tasks_process(struct tasks *tasks, uint32_t pid, bool born);
 struct task *tasks_find(struct tasks *tasks, uint32_t pid);
 /* Its threads are forgotten as well. */
 void tasks_exit(struct tasks *tasks, uint32_t pid);

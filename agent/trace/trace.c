@@ -86,11 +86,19 @@ void trace_reload(struct trace *t, const struct sampler_options *sampling)
 	t->options.sampling = *sampling;
 }
 
-void trace_born(struct trace *t, uint32_t pid, uint64_t time_ns)
+void trace_born(struct trace *t, uint32_t pid)
 {
 	/* what the number stood for before, or the program that it executed, is over */
 	tasks_exit(t->parents.tasks, pid);
-	tasks_process(t->parents.tasks, pid, time_ns);
+	tasks_process(t->parents.tasks, pid, true);
+}
+
+void trace_listens(struct trace *t, uint32_t pid, uint64_t time_ns)
+{
+	struct task *task = tasks_process(t->parents.tasks, pid, false);
+
+	if (task && time_ns > task->idle_since_ns)
+		task->idle_since_ns = time_ns;
 }
 
 void trace_exit(struct trace *t, uint32_t pid)
@@ -110,7 +118,7 @@ void trace_partial(struct trace *t, uint64_t time_ns)
 
 void trace_opaque(struct trace *t, uint32_t pid, bool tunnel, bool on)
 {
-	struct task *task = tasks_process(t->parents.tasks, pid, 0);
+	struct task *task = tasks_process(t->parents.tasks, pid, false);
 	uint32_t *n;
 
 	if (!task)

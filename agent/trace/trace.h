@@ -34,7 +34,9 @@ void trace_free(struct trace *trace);
 void trace_reload(struct trace *trace, const struct sampler_options *sampling);
 
 /* A process was forked or executed just now; or is gone. */
-void trace_born(struct trace *trace, uint32_t pid, uint64_t time_ns);
+void trace_born(struct trace *trace, uint32_t pid);
+/* It began to listen. */
+void trace_listens(struct trace *trace, uint32_t pid, uint64_t time_ns);
 void trace_exit(struct trace *trace, uint32_t pid);
 
 /* A thread moved bytes. Gives their time: a send's is when its last segment left (age_ns before

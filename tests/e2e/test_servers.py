@@ -129,17 +129,19 @@ def test_proxy_rewrites_the_path(traced, need):
     need("nginx")
     leaf = servers.nginx(traced, "leaf")
     front = servers.nginx_proxy(traced, "front", leaf.port, rewrite="rewrite ^/api/(.*)$ /leaf/$1 break;")
+    assert get(front.port, "/leaf/first")[0] == 200  # a worker's first request proves nothing
     pause(1.2)
     assert get(front.port, "/api/x")[0] == 200
-    expect(traced.agent.stop(), [any_link(proxied("/api/x", behind="/leaf/x"))])
+    expect(traced.agent.stop(), [any_link(proxied("/leaf/first")), any_link(proxied("/api/x", behind="/leaf/x"))])
 
 
 def test_proxy_without_backend(traced, need):
     need("nginx")
-    front = servers.nginx_proxy(traced, "front", servers.free_port())
+    front = servers.nginx_proxy(traced, "front", servers.free_port(), rewrite="if ($uri = /first) { return 200; }")
+    assert get(front.port, "/first")[0] == 200  # a worker's first request proves nothing
     pause(1.2)
     assert get(front.port, "/x")[0] == 502
-    expect(traced.agent.stop(), [server("front", "GET /x", 502, client(
+    expect(traced.agent.stop(), [server("front", "GET /first", 200), server("front", "GET /x", 502, client(
         "front", " ", 0, error="connection_refused", link="thread"))])
 
 

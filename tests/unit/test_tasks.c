@@ -9,16 +9,16 @@ Test(tasks, processes_that_ended_make_room_first)
 	struct tasks *t;
 
 	cr_assert_eq(tasks_new(4, 4, 5, &t), 0);
-	tasks_process(t, 1, 0)->serving[0].in_place = 3;
+	tasks_process(t, 1, false)->serving[0].in_place = 3;
 	for (uint32_t pid = 100; pid < 1000; pid++) {
-		cr_assert_eq(tasks_process(t, pid, 9)->idle_since_ns, 9);
+		cr_assert_eq(tasks_process(t, pid, true)->idle_since_ns, 0);
 		tasks_exit(t, pid);
 		cr_assert_null(tasks_find(t, pid));
 	}
 	cr_assert_eq(tasks_find(t, 1)->serving[0].in_place, 3);
 	cr_assert_eq(tasks_find(t, 1)->idle_since_ns, 5);
 	for (uint32_t pid = 10; pid < 20; pid++)
-		cr_assert_not_null(tasks_process(t, pid, 0));
+		cr_assert_not_null(tasks_process(t, pid, false));
 	cr_assert_null(tasks_find(t, 10));
 	cr_assert_not_null(tasks_find(t, 19));
 	tasks_free(t);
@@ -30,17 +30,17 @@ Test(tasks, one_with_open_requests_is_never_forgotten)
 	struct tasks *t;
 
 	cr_assert_eq(tasks_new(2, 4, 0, &t), 0);
-	tasks_open(t, tasks_process(t, 1, 0), &n[0]);
-	tasks_open(t, tasks_process(t, 2, 0), &n[1]);
-	cr_assert_null(tasks_process(t, 3, 0));
+	tasks_open(t, tasks_process(t, 1, false), &n[0]);
+	tasks_open(t, tasks_process(t, 2, false), &n[1]);
+	cr_assert_null(tasks_process(t, 3, false));
 	task_close(tasks_find(t, 2), &n[1], 77);
-	cr_assert_not_null(tasks_process(t, 3, 0));
+	cr_assert_not_null(tasks_process(t, 3, false));
 	cr_assert_null(tasks_find(t, 2));
 	cr_assert_not_null(tasks_find(t, 1));
 	/* its end closes what was open, once */
 	tasks_exit(t, 1);
 	cr_assert_not(n[0].open);
-	task_close(tasks_process(t, 1, 0), &n[0], 1);
+	task_close(tasks_process(t, 1, false), &n[0], 1);
 	cr_assert_eq(tasks_find(t, 1)->open_count, 0);
 	tasks_free(t);
 }
@@ -53,7 +53,7 @@ Test(tasks, open_requests_are_found_by_head_and_trace_while_they_are_open)
 	unsigned found = 0;
 
 	cr_assert_eq(tasks_new(2, 4, 0, &t), 0);
-	task = tasks_process(t, 1, 0);
+	task = tasks_process(t, 1, false);
 	for (unsigned i = 0; i < 5; i++) {
 		n[i].head = 42;
 		n[i].fixed = i & 1;
@@ -98,10 +98,10 @@ Test(tasks, threads_end_with_their_process)
 	cr_assert_eq(tasks_new(4, 8, 0, &t), 0);
 	for (uint32_t tid = 1; tid < 5; tid++) { /* one before its process is known */
 		tasks_thread(t, 1, tid)->current = tid;
-		tasks_process(t, 1, 0);
+		tasks_process(t, 1, false);
 	}
 	for (uint32_t pid = 100; pid < 1000; pid += 10) {
-		tasks_process(t, pid, 0);
+		tasks_process(t, pid, false);
 		for (uint32_t n = 0; n < 3; n++)
 			tasks_thread(t, pid, pid + n)->current = pid;
 		tasks_exit(t, pid);
@@ -109,7 +109,7 @@ Test(tasks, threads_end_with_their_process)
 		for (uint32_t tid = 1; tid < 5; tid++)
 			cr_assert_eq(tasks_thread(t, 1, tid)->current, tid, "at %u", pid);
 		cr_assert_eq(tasks_thread(t, 1, pid + 1)->current, 0);
-		tasks_process(t, 50, 0);
+		tasks_process(t, 50, false);
 		tasks_thread(t, 50, pid + 1)->current = 50; /* from one process to another */
 		tasks_exit(t, 50);
 		cr_assert_eq(tasks_thread(t, 1, 3)->current, 3);
@@ -125,12 +125,12 @@ Test(tasks, threads_outlast_the_process_that_was_forgotten_for_room)
 	struct tasks *t;
 
 	cr_assert_eq(tasks_new(1, 8, 0, &t), 0);
-	tasks_process(t, 1, 0);
+	tasks_process(t, 1, false);
 	tasks_thread(t, 1, 1)->current = 1;
 	tasks_thread(t, 1, 2)->current = 2;
-	tasks_process(t, 3, 0);
+	tasks_process(t, 3, false);
 	cr_assert_null(tasks_find(t, 1));
-	tasks_process(t, 1, 0);
+	tasks_process(t, 1, false);
 	tasks_thread(t, 1, 5)->current = 5;
 	tasks_exit(t, 1);
 	cr_assert_eq(tasks_thread(t, 1, 5)->current, 0);

@@ -146,7 +146,6 @@ Test(trace, an_event_loops_call_is_linked_where_it_had_no_other_request)
 	struct rig_ex *s, *c;
 
 	rig_open(&r);
-	trace_born(r.trace, 10, r.now);
 	r.now += 2 * NS_PER_SEC;
 	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 1, EPOLL, "one", "/a");
 	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2, EPOLL, "call1", "/b/1");
@@ -170,6 +169,43 @@ Test(trace, an_event_loops_call_is_linked_where_it_had_no_other_request)
 	rig_close(&r);
 }
 
+/* What a process does by itself begins with the end of its start, as does the answer to whoever
+ * waited for it: that request is not taken for quiet. */
+static void start_up(unsigned listens_for_s, enum link want)
+{
+	struct rig r;
+	struct rig_ex *s, *c;
+
+	rig_open(&r);
+	trace_born(r.trace, 10);
+	r.now += 5 * NS_PER_SEC;
+	if (listens_for_s)
+		trace_listens(r.trace, 10, r.now - (listens_for_s * NS_PER_SEC - 1));
+	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 1, EPOLL, "first", "/a");
+	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2, EPOLL, "call", "/b/1");
+	rig_done(&r, c, 10);
+	rig_done(&r, s, 10);
+	r.now += 10 * NS_PER_SEC;
+	trace_tick(r.trace, r.now, false);
+	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 3, EPOLL, "second", "/a");
+	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 4, EPOLL, "call2", "/b/2");
+	rig_done(&r, c, 10);
+	rig_done(&r, s, 10);
+	if (want == LINK_NONE)
+		rig_root(&r, "call");
+	else
+		rig_child(&r, "call", "first", want);
+	rig_child(&r, "call2", "second", LINK_THREAD);
+	rig_close(&r);
+}
+
+Test(trace, the_first_request_is_quiet_a_second_after_the_process_listens)
+{
+	start_up(0, LINK_NONE);
+	start_up(1, LINK_NONE);
+	start_up(2, LINK_THREAD);
+}
+
 /* A server that handles a connection's requests one after another has received the next one while
  * it still works for the one before, whose reply is out. */
 Test(trace, a_kind_of_call_is_proven_within_a_kind_of_request)
@@ -178,7 +214,6 @@ Test(trace, a_kind_of_call_is_proven_within_a_kind_of_request)
 	struct rig_ex *s, *c;
 
 	rig_open(&r);
-	trace_born(r.trace, 10, r.now);
 	r.now += 2 * NS_PER_SEC;
 	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 1, EPOLL, "one", "/a/1");
 	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2, EPOLL, "call1", "/b/1");
@@ -370,7 +405,7 @@ Test(trace, an_executed_program_inherits_nothing)
 
 	rig_open(&r);
 	s = rig_ask(&r, ROLE_SERVER, 10, 10, 5000, 1, BLOCKS, "server", "/a");
-	trace_born(r.trace, 10, r.now);
+	trace_born(r.trace, 10);
 	c = rig_ask(&r, ROLE_CLIENT, 10, 10, 6000, 2, BLOCKS, "call", "/b");
 	rig_done(&r, c, 10);
 	rig_done(&r, s, 10);
