@@ -33,7 +33,7 @@ static int run_agent(const struct arguments *args, const struct config *config)
 
 static int run_doctor(const struct arguments *args, const struct config *config)
 {
-	return doctor_run(config->capture.hooks, config->capture.transport, args->json, stdout);
+	return doctor_run(config, args->json, stdout);
 }
 
 static int run_status(const struct arguments *args, const struct config *config)
@@ -77,7 +77,9 @@ static const struct command commands[] = {
 		"usage: weft doctor [--json] [flags]\n"
 		"\n"
 		"Tries what weft needs of the kernel, says what is missing and how to grant it,\n"
-		"and which hooks `weft run` would use with the same flags. Changes nothing.\n"
+		"and which hooks `weft run` would use with the same flags; in a pod also what the\n"
+		"API server answers, and whether the pod has what the chart asks for. Changes\n"
+		"nothing.\n"
 		"\n"
 		"  sudo weft doctor\n"
 		"  weft doctor --json | jq .verdict\n"

@@ -19,6 +19,7 @@
 #define BACKOFF_MAX   60000
 #define START_MS      500 /* the agents of all nodes start together */
 #define ONCE_MS       (10 * 60 * 1000) /* between two looks at the node */
+#define TRY_SECONDS   5
 #define KINDS         (KUBE_CLUSTER + 1)
 
 enum step { STEP_WAIT, STEP_LIST, STEP_WATCH, STEP_GET };
@@ -242,6 +243,12 @@ static void failed(struct follow *f, enum step next, const char *problem, uint64
 	wait_for(f, next, wait_ms);
 }
 
+static const char *start_problem(int err)
+{
+	return err == -EACCES ? "the service account's token cannot be read"
+			      : "cannot make a request";
+}
+
 static void start(struct follow *f, enum step step)
 {
 	char path[4096];
@@ -252,10 +259,7 @@ static void start(struct follow *f, enum step step)
 	r = kube_request_start(&f->request, f->api->options, path, seconds,
 		step == STEP_WATCH ? on_line : NULL, f);
 	if (r) {
-		failed(f, step,
-			r == -EACCES ? "the service account's token cannot be read"
-				     : "cannot make a request",
-			0);
+		failed(f, step, start_problem(r), 0);
 		return;
 	}
 	f->step = step;
@@ -316,22 +320,28 @@ static void get_done(struct follow *f)
 }
 
 /* What a status other than 200 means, for people. */
-static void describe(struct follow *f, int status, char ret_text[static KUBE_PROBLEM])
+static void describe(unsigned kind, struct kube_request *request, CURLcode result,
+	char ret_text[static KUBE_PROBLEM])
 {
-	bool once = f->kind > KUBE_KINDS;
+	const char *name = kinds[kind].name;
+	int status = kube_request_status(request);
 
 	if (status == 403)
 		snprintf(ret_text, KUBE_PROBLEM,
 			"%s: forbidden; the service account needs to %s them: see its ClusterRole",
-			kinds[f->kind].name, once ? "get" : "list and watch");
+			name, kind > KUBE_KINDS ? "get" : "list and watch");
 	else if (status == 401)
 		snprintf(ret_text, KUBE_PROBLEM, "%s: the service account's token is not accepted",
-			kinds[f->kind].name);
+			name);
+	else if (status == 404 && kind == KUBE_THIS_NODE)
+		snprintf(ret_text, KUBE_PROBLEM, "%s: none has the name in kubernetes.node", name);
 	else if (status != 200 && status)
-		snprintf(ret_text, KUBE_PROBLEM, "%s: HTTP status %d", kinds[f->kind].name, status);
+		snprintf(ret_text, KUBE_PROBLEM, "%s: HTTP status %d", name, status);
+	else if (request->too_long)
+		snprintf(ret_text, KUBE_PROBLEM, "%s: the answer is too long", name);
 	else
-		snprintf(ret_text, KUBE_PROBLEM, "%s: %.120s", kinds[f->kind].name,
-			f->request.too_long ? "the answer is too long" : f->request.error);
+		snprintf(ret_text, KUBE_PROBLEM, "%s: %.120s", name,
+			request->error[0] ? request->error : curl_easy_strerror(result));
 }
 
 static void done(struct follow *f, CURLcode result)
@@ -354,10 +364,7 @@ static void done(struct follow *f, CURLcode result)
 		 * that is at once */
 		wait_for(f, STEP_WATCH, random_ms(f->api, BACKOFF_MS));
 	} else {
-		if (f->request.error[0] == '\0')
-			snprintf(f->request.error, sizeof(f->request.error), "%s",
-				curl_easy_strerror(result));
-		describe(f, status, problem);
+		describe(f->kind, &f->request, result, problem);
 		/* a line that makes no sense makes none the next time either */
 		if (step == STEP_WATCH && result == CURLE_WRITE_ERROR)
 			step = STEP_LIST;
@@ -425,11 +432,86 @@ static void *run(void *arg)
 	return NULL;
 }
 
+/* As it stands in a URL. */
+static int escape_node(const char *node, char *ret_node, size_t cap)
+{
+	char *escaped = curl_easy_escape(NULL, node, 0);
+
+	if (!escaped)
+		return -ENOMEM;
+	snprintf(ret_node, cap, "%s", escaped);
+	curl_free(escaped);
+	return 0;
+}
+
+static int count_item(void *ctx, const json_t *object)
+{
+	(void)object;
+	++*(unsigned *)ctx;
+	return 0;
+}
+
+/* One object of a kind is enough. */
+static int try_kind(const struct kubernetes_options *options, const char *node, unsigned kind,
+	unsigned *ret_objects, char ret_problem[static KUBE_PROBLEM])
+{
+	char path[1024];
+	struct kube_request request;
+	struct kube_page page;
+	CURLcode result;
+	int err;
+
+	snprintf(path, sizeof(path), kinds[kind].path, node);
+	if (kind < KUBE_KINDS)
+		snprintf(path + strlen(path), sizeof(path) - strlen(path), "&limit=1");
+	err = kube_request_start(&request, options, path, TRY_SECONDS, NULL, NULL);
+	if (err) {
+		snprintf(ret_problem, KUBE_PROBLEM, "%s", start_problem(err));
+		return err;
+	}
+	result = curl_easy_perform(request.easy);
+	if (result || kube_request_status(&request) != 200) {
+		describe(kind, &request, result, ret_problem);
+		err = -EIO;
+	} else if (kind < KUBE_KINDS) {
+		err = kube_page_read(
+			slice_of(request.body, request.len), count_item, ret_objects, &page);
+		if (err)
+			snprintf(ret_problem, KUBE_PROBLEM, "%s: the list is no Kubernetes list",
+				kinds[kind].name);
+	}
+	kube_request_end(&request);
+	return err;
+}
+
+int kube_api_try(const struct kubernetes_options *options, const char *node,
+	char ret_problem[static KUBE_PROBLEM])
+{
+	char escaped[256];
+	unsigned pods = 0, others = 0;
+	int err = escape_node(node, escaped, sizeof(escaped));
+
+	ret_problem[0] = '\0';
+	if (err)
+		return err;
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	for (unsigned i = 0; i < KINDS && !err; i++)
+		if (kinds[i].path)
+			err = try_kind(
+				options, escaped, i, i == KUBE_PODS ? &pods : &others, ret_problem);
+	curl_global_cleanup();
+	if (!err && !pods) {
+		snprintf(ret_problem, KUBE_PROBLEM, "pods: none on node %.100s, not even this one",
+			node);
+		err = -ENOENT;
+	}
+	return err;
+}
+
 int kube_api_new(const struct kubernetes_options *options, const char *node,
 	struct kube_queue *queue, struct kube_api **ret_api)
 {
 	struct kube_api *api = calloc(1, sizeof(*api));
-	char *escaped;
 
 	if (!api)
 		return -ENOMEM;
@@ -440,14 +522,10 @@ int kube_api_new(const struct kubernetes_options *options, const char *node,
 	api->seed = (unsigned)clock_monotonic();
 	api->scratch = calloc(1, sizeof(*api->scratch));
 	api->multi = curl_multi_init();
-	escaped = curl_easy_escape(NULL, node, 0);
-	if (!api->scratch || !api->multi || !escaped) {
-		curl_free(escaped);
+	if (!api->scratch || !api->multi || escape_node(node, api->node, sizeof(api->node))) {
 		kube_api_free(api);
 		return -ENOMEM;
 	}
-	snprintf(api->node, sizeof(api->node), "%s", escaped);
-	curl_free(escaped);
 	for (unsigned i = 0; i < KINDS; i++) {
 		api->follow[i].api = api;
 		api->follow[i].kind = (enum kube_kind)i;

@@ -21,6 +21,13 @@ struct kube_api;
 /* Whether a pod's means to reach the API server are here; *ret_why (static) if not. */
 bool kube_api_available(const struct kubernetes_options *options, const char **ret_why);
 
+#define KUBE_PROBLEM 200
+
+/* Asks for one object of each kind, waiting for the answers (`weft doctor`). 0, or -errno and
+ * what fails. */
+int kube_api_try(const struct kubernetes_options *options, const char *node,
+	char ret_problem[static KUBE_PROBLEM]);
+
 /* Starts the thread. options and queue are borrowed until kube_api_free. node: this node's name. 0
  * or -errno. */
 int kube_api_new(const struct kubernetes_options *options, const char *node,
@@ -29,7 +36,6 @@ int kube_api_new(const struct kubernetes_options *options, const char *node,
 void kube_api_free(struct kube_api *api);
 
 /* Any thread. */
-#define KUBE_PROBLEM 200
 struct kube_api_stats {
 	uint64_t requests, lists, watches, events, errors, bytes;
 	uint64_t last_ok_ns; /* CLOCK_MONOTONIC; 0: never */

@@ -90,6 +90,7 @@ static const struct check checks[FEATURE_MAX] = {
 
 struct diagnosis {
 	const struct features *features;
+	const struct findings *findings;
 	enum state state[FEATURE_MAX];
 	bool can;
 	enum hooks wanted, hooks;
@@ -175,13 +176,14 @@ static const char *cost_of(const struct diagnosis *d, enum feature feature)
 				 : "one of the two transports is needed";
 }
 
-static void diagnose(struct diagnosis *d, const struct features *features, enum hooks hooks,
-	enum transport transport)
+static void diagnose(struct diagnosis *d, const struct features *features,
+	const struct findings *findings, enum hooks hooks, enum transport transport)
 {
 	int r = features_choose(features, hooks, &d->hooks, d->hooks_why);
 	int s = features_choose_transport(features, transport, &d->transport, d->transport_why);
 
 	d->features = features;
+	d->findings = findings;
 	d->wanted = hooks;
 	d->wanted_transport = transport;
 	d->can = r == 0 && s == 0 && features->v[FEATURE_PIDNS].ok;
@@ -191,6 +193,9 @@ static void diagnose(struct diagnosis *d, const struct features *features, enum 
 		if (d->state[i] == STATE_LIMIT && d->status == DOCTOR_GOOD)
 			d->status = DOCTOR_LIMITED;
 	}
+	for (unsigned i = 0; i < findings->n; i++)
+		if (!findings->v[i].ok && d->status == DOCTOR_GOOD)
+			d->status = DOCTOR_LIMITED;
 }
 
 static const char *remedy(const struct diagnosis *d, enum feature feature)
@@ -261,6 +266,21 @@ static void print_note(const char *what, const char *text, FILE *out)
 	wrap_print(out, text, 16, 63);
 }
 
+static void print_found(enum state state, const char *label, const char *found, FILE *out)
+{
+	fprintf(out, "%-8s %-26s ", state_names[state], label);
+	wrap_print(out, found, 36, 60);
+}
+
+static void print_finding(const struct finding *finding, FILE *out)
+{
+	print_found(finding->ok ? STATE_OK : STATE_LIMIT, finding->label, finding->detail, out);
+	if (finding->ok)
+		return;
+	print_note("means:", finding->means, out);
+	print_note("to do:", finding->to_do, out);
+}
+
 /* *told: the remedy told last, which is not told again. */
 static void print_check(
 	const struct diagnosis *d, enum feature feature, const char **told, FILE *out)
@@ -269,10 +289,9 @@ static void print_check(
 	const struct check *check = &checks[feature];
 	char found[200];
 
-	fprintf(out, "%-8s %-26s ", state_names[d->state[feature]], check->label);
 	snprintf(found, sizeof(found), "%s%s%s", state->detail, state->error ? ": " : "",
 		state->error ? strerror(state->error) : "");
-	wrap_print(out, found, 36, 60);
+	print_found(d->state[feature], check->label, found, out);
 	if (d->state[feature] == STATE_OK)
 		return;
 	print_note("means:", cost_of(d, feature), out);
@@ -299,6 +318,8 @@ static int print_text(const struct diagnosis *d, FILE *out)
 		f->preemption[0] ? f->preemption : "unknown");
 	for (int i = 0; i < FEATURE_MAX; i++)
 		print_check(d, (enum feature)i, &told, out);
+	for (unsigned i = 0; i < d->findings->n; i++)
+		print_finding(&d->findings->v[i], out);
 	fprintf(out, "\n");
 	if (d->can) {
 		fprintf(out, "hooks    %s (%s)\n", hooks_name(d->hooks), d->hooks_why);
@@ -329,6 +350,19 @@ static json_t *json_check(const struct diagnosis *d, enum feature feature)
 	return object;
 }
 
+static json_t *json_finding(const struct finding *finding)
+{
+	json_t *object = json_pack("{s:s, s:s, s:s}", "name", finding->name, "state",
+		state_names[finding->ok ? STATE_OK : STATE_LIMIT], "detail", finding->detail);
+
+	if (finding->ok)
+		return object;
+	json_object_set_new(object, "error", json_string(""));
+	json_object_set_new(object, "means", json_string(finding->means));
+	json_object_set_new(object, "to_do", json_string(finding->to_do));
+	return object;
+}
+
 static int print_json(const struct diagnosis *d, FILE *out)
 {
 	const struct features *f = d->features;
@@ -336,6 +370,8 @@ static int print_json(const struct diagnosis *d, FILE *out)
 
 	for (int i = 0; i < FEATURE_MAX; i++)
 		json_array_append_new(list, json_check(d, (enum feature)i));
+	for (unsigned i = 0; i < d->findings->n; i++)
+		json_array_append_new(list, json_finding(&d->findings->v[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
 		json_object_set_new(
 			granted, caps[i].name, json_boolean(features_has_cap(f, caps[i].number)));
@@ -352,20 +388,23 @@ static int print_json(const struct diagnosis *d, FILE *out)
 	return d->status;
 }
 
-int doctor_print(const struct features *features, enum hooks hooks, enum transport transport,
-	bool json, FILE *out)
+int doctor_print(const struct features *features, const struct findings *findings, enum hooks hooks,
+	enum transport transport, bool json, FILE *out)
 {
 	struct diagnosis d = {0};
 
-	diagnose(&d, features, hooks, transport);
+	diagnose(&d, features, findings, hooks, transport);
 	return json ? print_json(&d, out) : print_text(&d, out);
 }
 
-int doctor_run(enum hooks hooks, enum transport transport, bool json, FILE *out)
+int doctor_run(const struct config *config, bool json, FILE *out)
 {
 	struct features features;
+	struct findings findings;
 
 	features_probe(&features);
 	features_look_for_tls(&features);
-	return doctor_print(&features, hooks, transport, json, out);
+	doctor_cluster(&config->kubernetes, &features, &findings);
+	return doctor_print(
+		&features, &findings, config->capture.hooks, config->capture.transport, json, out);
 }

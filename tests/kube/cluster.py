@@ -56,10 +56,10 @@ class Cluster:
 
     # applications
 
-    def app(self, name, owner, next_="", labels=None):
-        """A Python server in a pod of its own; the pod's address."""
+    def app(self, name, owner, next_="", labels=None, tls=None):
+        """A Python server in a pod of its own; the pod's address. tls: the directory of its certificate."""
         kind, of = owner
-        mounts = [*HOST, str(paths.APPS)]
+        mounts = [*HOST, str(paths.APPS), *([str(tls)] if tls else [])]
         pod = self.kubelet.create({
             "kind": "Pod", "apiVersion": "v1",
             "metadata": {"name": name, "namespace": "bank", "labels": {"app": of, **(labels or {})},
@@ -67,7 +67,8 @@ class Cluster:
                                               "uid": "5d0ffb53-5d8f-4d6f-9d5a-6f9c3b7f5f10"}]},
             "spec": {"containers": [{
                 "name": "app", "image": BASE, "command": ["/usr/bin/python3", f"{paths.APPS}/pod.py"],
-                "env": [{"name": "LISTEN", "value": f"0.0.0.0:{PORT}"}, {"name": "NEXT", "value": next_}],
+                "env": [{"name": "LISTEN", "value": f"0.0.0.0:{PORT}"}, {"name": "NEXT", "value": next_},
+                        {"name": "TLS", "value": str(tls or "")}],
                 "volumeMounts": [{"name": f"v{i}", "mountPath": m, "readOnly": True} for i, m in enumerate(mounts)],
             }], "volumes": [{"name": f"v{i}", "hostPath": {"path": m}} for i, m in enumerate(mounts)]}})
         ids, ip = self.kubelet.run(pod)
@@ -163,9 +164,9 @@ class Cluster:
 
     # traffic
 
-    def ask(self, path, ip=FRONT_IP, port=80):
+    def ask(self, path, ip=FRONT_IP, port=80, tls=False):
         with self.node.network():
-            return get(port, path, host=ip)[0]
+            return get(port, path, host=ip, tls=tls)[0]
 
     def spans(self, n):
         """Exactly n more than there were at the last call."""

@@ -5,10 +5,12 @@ import contextlib
 import json
 import pathlib
 import re
+import types
 
 from cluster import LEAF_IP
 from control import PORT
 from kubelet import NAME
+from weftlib import servers
 from weftlib.clock import until
 
 KEPT = 1 << 2 | 1 << 19  # CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE
@@ -49,6 +51,11 @@ def refused(shop):
         yield
     finally:
         shop.node.run("nft", "delete", "table", "ip", "cut")
+
+
+def ask_doctor(shop, *flags):
+    """With its long lines in one piece."""
+    return re.sub(r"\n {20,}", " ", shop.exec("/usr/bin/weft", "doctor", *flags))
 
 
 def restart(shop, meanwhile=lambda: None):
@@ -136,9 +143,14 @@ def test_what_it_says_of_itself(shop):
     assert ["no", "weft", "weft-x7k2p", "weft", "-", "0", "0", "0", "weft itself"] in rows
     assert {tuple(r[:4]) for r in rows if r[0] == "yes"} == {
         ("yes", "bank", "front-7d4b9c6f58-x2vqk", "app"), ("yes", "bank", "leaf-0", "app")}
-    doctor = shop.exec("/usr/bin/weft", "doctor")
+    doctor = ask_doctor(shop)
     assert "has      CAP_BPF CAP_PERFMON CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_CHECKPOINT_RESTORE\n" in doctor
     assert re.search(r"^verdict +all good$", doctor, re.M), doctor
+    assert f"ok       Kubernetes API             lists the pods of {NAME}, and services\n" in doctor
+    assert "ok       rights of the pod          hostPID and the capabilities are granted\n" in doctor
+    lost = ask_doctor(shop, "--node", "elsewhere")
+    assert "limit    Kubernetes API             nodes: none has the name in kubernetes.node\n" in lost, lost
+    assert re.search(r"^verdict +works, with the limits above$", lost, re.M), lost
     assert shop.probe("/healthz")[0] == 200
 
 
@@ -159,6 +171,23 @@ def test_pods_come_and_go(shop):
     assert [s["resource"]["k8s.pod.name"] for s in spans] == ["moment-0", "moment-1", "moment-2"]
     assert {s["resource"]["service.name"] for s in spans} == {"moment"}
     until(lambda: is_known(shop), shop.logs, timeout=20)
+
+
+def test_tls_between_pods(shop, tmp_path):
+    """In clear, by probes that weft puts with the rights of the chart on the library inside a pod."""
+    pem = servers.certificate(types.SimpleNamespace(tmp=tmp_path))
+    leaf_ip = shop.app("safe-leaf-0", ("StatefulSet", "safe-leaf"), tls=pem)
+    front_ip = shop.app("safe-0", ("StatefulSet", "safe"), next_=f"{leaf_ip}:8080", tls=pem)
+    until(lambda: shop.metrics()["weft_tls_libraries"] >= 1, shop.logs, timeout=20)
+    assert shop.ask("/call/secret", front_ip, 8080, tls=True) == 200
+    asked, call, answered = shop.spans(3)
+    assert call["parent_id"] == asked["span_id"] and answered["parent_id"] == call["span_id"]
+    assert [(s["kind"], s["attributes"]["url.scheme" if s["kind"] == "server" else "url.full"],
+             s["attributes"]["tls.protocol.version"], s["resource"]["k8s.pod.name"]) for s in (asked, call, answered)] == [
+        ("server", "https", "1.3", "safe-0"), ("client", f"https://{leaf_ip}:8080/leaf", "1.3", "safe-0"),
+        ("server", "https", "1.3", "safe-leaf-0")]
+    for name in ("safe-0", "safe-leaf-0"):
+        shop.kubelet.stop(shop.pods.pop(name)[0])
 
 
 def test_bookmarks_and_a_connection_that_is_cut(shop):
@@ -239,6 +268,7 @@ def test_rights_that_are_taken_away(shop):
     said = "endpointslices: forbidden; the service account needs to list and watch them: see its ClusterRole"
     until(lambda: said in shop.logs(), shop.logs, timeout=90)
     assert shop.metrics()["weft_kubernetes_failing"] == 1
+    assert said in ask_doctor(shop)
     check_call(shop)
     del role["metadata"]["resourceVersion"]
     shop.control.ask("PUT", "/apis/rbac.authorization.k8s.io/v1/clusterroles/weft", role)

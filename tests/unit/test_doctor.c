@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <jansson.h>
+#include <linux/capability.h>
 #include <string.h>
 
 static struct features all_good(void)
@@ -109,11 +110,13 @@ Test(features, choose_transport)
 		features_choose_transport(&no_perf, TRANSPORT_PERF, &transport, why), -ENOTSUP);
 }
 
+static const struct findings NO_POD = {0};
+
 static int diagnose(const struct features *f, bool json, char **ret_text)
 {
 	size_t len;
 	FILE *out = open_memstream(ret_text, &len);
-	int status = doctor_print(f, HOOKS_AUTO, TRANSPORT_RINGBUF, json, out);
+	int status = doctor_print(f, &NO_POD, HOOKS_AUTO, TRANSPORT_RINGBUF, json, out);
 
 	fclose(out);
 	return status;
@@ -193,6 +196,48 @@ Test(doctor, barred)
 	f.caps = 0;
 	cr_expect_eq(diagnose(&f, false, &text), DOCTOR_LIMITED);
 	free(text);
+}
+
+static bool says(const char *interfaces)
+{
+	FILE *f = fmemopen((void *)interfaces, strlen(interfaces), "r");
+	struct finding finding;
+	bool said = doctor_network(f, &finding);
+
+	fclose(f);
+	return said;
+}
+
+/* In a pod: its rights, and whom it shares the node with. */
+Test(doctor, in_a_pod)
+{
+	struct features f = all_good();
+	struct findings found = {.n = 1};
+	char *text;
+	size_t len;
+	FILE *out;
+
+	f.caps = UINT64_MAX;
+	found.v[0] = doctor_rights(&f);
+	cr_expect(found.v[0].ok);
+	f.caps &= ~(1ULL << CAP_PERFMON);
+	f.v[FEATURE_PIDNS].ok = false;
+	found.v[0] = doctor_rights(&f);
+	cr_expect_not(found.v[0].ok);
+	cr_expect_str_eq(found.v[0].detail, "without CAP_PERFMON, hostPID");
+	f.v[FEATURE_PIDNS].ok = true;
+	out = open_memstream(&text, &len);
+	cr_expect_eq(doctor_print(&f, &found, HOOKS_AUTO, TRANSPORT_RINGBUF, false, out),
+		DOCTOR_LIMITED);
+	fclose(out);
+	cr_expect_not_null(strstr(text, "limit    rights of the pod          without CAP_PERFMON, "
+					"hostPID\n         means: "),
+		"%s", text);
+	cr_expect_not_null(strstr(text, "Policy"), "%s", text);
+	free(text);
+	cr_expect(says("Inter-|   Receive\n face |bytes\n    lo: 0 0\n"
+		       "cilium_host: 5 0\n  eth0: 1 1\n"));
+	cr_expect_not(says(" face |bytes\n    lo: 0 0\n  eth0: 1 1\nnotcilium_host: 1\n"));
 }
 
 /* Whatever this machine is and whoever runs the tests: it says something, and no state is half. */
