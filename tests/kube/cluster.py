@@ -162,6 +162,12 @@ class Cluster:
     def weft_pid(self):
         return self.node.pid_of(self.weft_id)
 
+    def memory(self):
+        """(the chart's limit, the most that weft used, how often it was killed for that), of bytes."""
+        path = next(line.partition("::")[2].strip() for line in
+                    open(f"/proc/{self.weft_pid()}/cgroup", encoding="ascii") if line.startswith("0::"))
+        return self.node.memory_of(self.weft_id, path)
+
     # traffic
 
     def ask(self, path, ip=FRONT_IP, port=80, tls=False):

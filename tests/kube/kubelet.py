@@ -68,7 +68,7 @@ class Kubelet:
             "command": container.get("command", []), "args": container.get("args", []),
             "envs": [{"key": k, "value": v} for k, v in env.items()],
             "mounts": mounts, "log_path": f"{container['name']}.log",
-            "linux": {"security_context": {
+            "linux": {"resources": {"memory_limit_in_bytes": memory_limit(container)}, "security_context": {
                 "namespace_options": namespaces,
                 "privileged": context.get("privileged", False),
                 "readonly_rootfs": context.get("readOnlyRootFilesystem", False),
@@ -138,6 +138,13 @@ class Kubelet:
 
 def seccomp(context):
     return {"profile_type": SECCOMP[(context.get("seccompProfile") or {"type": "Unconfined"})["type"]]}
+
+
+def memory_limit(container):
+    """Bytes; 0: none."""
+    limit = (container.get("resources") or {}).get("limits", {}).get("memory", "0Mi")
+    assert limit.endswith("Mi"), limit
+    return int(limit[:-2]) << 20
 
 
 def field(pod, path):

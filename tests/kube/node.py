@@ -46,13 +46,18 @@ runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
 BinaryName = "{runc}"
 """
+MEMORY = pathlib.Path("/sys/fs/cgroup/memory")  # where its controller is not in the unified hierarchy: runc-systemd
 BASE = "localhost/base:1"  # busybox and empty folders: what a pod's programs need is mounted
 PROGRAMS = ("containerd", "ctr", "runc", "buildah", "busybox", "nft", "nsenter", "unshare")
 SETUP = """
-mount --bind {unified} /sys/fs/cgroup
 mkdir -p /run/netns /run/containerd
 mount -t tmpfs tmpfs /run/netns
 mount -t tmpfs tmpfs /run/containerd
+if [ -d {memory} ]; then
+    mkdir /run/containerd/memory
+    mount --bind {memory} /run/containerd/memory
+fi
+mount --bind {unified} /sys/fs/cgroup
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 ip link add cni0 type bridge
@@ -83,7 +88,7 @@ class Node:
         self._setns = libc.setns
         self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         ready = tmp / "ready"
-        setup = SETUP.format(unified=cgroup.mount_point(), address=ADDRESS, services=SERVICES, ready=ready)
+        setup = SETUP.format(unified=cgroup.mount_point(), memory=MEMORY, address=ADDRESS, services=SERVICES, ready=ready)
         holder = self.process(["unshare", "--mount", "--net", "--propagation", "private", "sh", "-ec", setup])
         holder.wait_path(ready)
         self.pid = holder.pid
@@ -178,6 +183,18 @@ class Node:
     def pid_of(self, container):
         return json.loads(self.crictl("inspect", container))["info"]["pid"]
 
+    def memory_of(self, container, path):
+        """(its limit, the most that it used, how often it was killed for that), of bytes."""
+        v1 = MEMORY / "weft-kube" / container
+        if v1.exists():
+            kills = next(line.split()[1] for line in (v1 / "memory.oom_control").read_text().splitlines()
+                         if line.startswith("oom_kill "))
+            return (*(int((v1 / f"memory.{f}_in_bytes").read_text()) for f in ("limit", "max_usage")), int(kills))
+        v2 = pathlib.Path(cgroup.mount_point() + path)
+        kills = next(line.split()[1] for line in (v2 / "memory.events").read_text().splitlines()
+                     if line.startswith("oom_kill "))
+        return (*(int((v2 / f"memory.{f}").read_text()) for f in ("max", "peak")), int(kills))
+
     def remove(self, sandbox):
         self.crictl("rmp", "--force", sandbox)
         self.sandboxes.remove(sandbox)
@@ -193,7 +210,7 @@ class Node:
 
     def unmount(self):
         """The cgroups of slices; what containerd mounted went with its namespace."""
-        top = pathlib.Path(cgroup.mount_point()) / "kubepods.slice"
-        for path in sorted(top.glob("**/"), key=lambda p: -len(p.parts)):
-            with contextlib.suppress(OSError):
-                path.rmdir()
+        for top in (pathlib.Path(cgroup.mount_point()) / "kubepods.slice", MEMORY / "weft-kube"):
+            for path in sorted(top.glob("**/"), key=lambda p: -len(p.parts)):
+                with contextlib.suppress(OSError):
+                    path.rmdir()

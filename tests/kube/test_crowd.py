@@ -94,6 +94,14 @@ def test_hundreds_of_pods_and_thousands_of_services(shop, record_testsuite_prope
     assert rss - rss_before < 24, (rss_before, rss)
 
 
+def test_it_fits_into_the_memory_of_the_chart(shop, record_testsuite_property):
+    """The kernel's maps, which are its too, and loading the programs included."""
+    limit, peak, kills = shop.memory()
+    record_testsuite_property("memory_peak_mib", round(peak / (1 << 20), 2))
+    assert limit == 128 << 20
+    assert kills == 0 and peak < limit * 3 / 4, f"{peak} of {limit} bytes"
+
+
 def test_a_list_of_many_pages(shop):
     """weft is started anew: it lists the services in pages, and knows them all."""
     shop.stop_weft()
