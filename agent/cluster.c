@@ -309,7 +309,7 @@ void cluster_name_peer(const struct cluster *c, const struct exchange *ex, struc
 	struct kube_peer peer;
 
 	if (ex->role != ROLE_CLIENT || ex->ends->path ||
-		!kube_peers_find(c->peers, ex->ends->remote_addr, &peer))
+		!kube_peers_find(c->peers, ex->ends->remote_addr, ex->ends->remote_port, &peer))
 		return;
 	span_add_str(span, SLICE("service.peer.name"), peer.name);
 	span_add_str(span, SLICE("service.peer.namespace"), peer.namespace);

@@ -11,16 +11,19 @@
 #include <pthread.h>
 #include <string.h>
 
-#define PAGE_LIMIT    500
-#define LIST_SECONDS  60
-#define WATCH_SECONDS 300 /* and up to as much again */
-#define WATCH_GRACE   30 /* after which a watch that should have ended is broken off */
-#define BACKOFF_MS    1000
-#define BACKOFF_MAX   60000
-#define START_MS      500 /* the agents of all nodes start together */
-#define ONCE_MS       (10 * 60 * 1000) /* between two looks at the node */
-#define TRY_SECONDS   5
-#define KINDS         (KUBE_CLUSTER + 1)
+#define PAGE_LIMIT     500
+#define LIMIT_DIVISOR  8 /* where a page was too long */
+#define LIST_SECONDS   60
+#define WATCH_SECONDS  300 /* and up to as much again */
+#define WATCH_GRACE    30 /* after which a watch that should have ended is broken off */
+#define WATCH_FAILURES 4 /* in a row, after which it lists anew */
+#define WATCH_LEAST_NS NS_PER_SEC /* else, without a word, it did not work */
+#define BACKOFF_MS     1000
+#define BACKOFF_MAX    60000
+#define START_MS       500 /* the agents of all nodes start together */
+#define ONCE_MS        (10 * 60 * 1000) /* between two looks at the node */
+#define TRY_SECONDS    5
+#define KINDS          (KUBE_CLUSTER + 1)
 
 enum step { STEP_WAIT, STEP_LIST, STEP_WATCH, STEP_GET };
 
@@ -34,7 +37,11 @@ struct follow {
 	unsigned expired; /* versions in a row that were gone before anything was told */
 	struct kube_page page; /* where the list goes on; its version */
 	bool tried; /* there was an answer, or none could be had */
+	unsigned limit; /* objects a page: fewer where some are large */
 	bool stale; /* the watch told that its version is gone */
+	bool heard; /* the watch told something */
+	int told; /* the status of an error that the watch told; 0: none */
+	uint64_t began_ns; /* the request */
 	char problem[KUBE_PROBLEM];
 	struct kube_request request;
 };
@@ -194,15 +201,17 @@ static int on_line(void *ctx, struct slice text)
 	struct kube_line line;
 	int r = kube_line_read(text, &line);
 
-	if (r < 0) {
+	if (r < 0) { /* as in a list, of the others' objects nothing is lost */
 		COUNT(f->api, errors, 1);
-		return r;
+		return r == -ENOMEM ? r : 0;
 	}
 	COUNT(f->api, events, 1);
 	if (line.event == KUBE_ERROR) {
 		f->stale = line.code == 410;
+		f->told = line.code;
 		return -ESTALE;
 	}
+	f->heard = true;
 	if (line.version[0])
 		memcpy(f->page.version, line.version, sizeof(line.version));
 	if (line.event != KUBE_BOOKMARK)
@@ -225,7 +234,7 @@ static int make_path(struct follow *f, enum step step, char *ret, size_t cap)
 			f->page.version);
 	if (step == STEP_GET)
 		return snprintf(ret, cap, "%s", base);
-	return snprintf(ret, cap, "%s&limit=%d%s%s", base, PAGE_LIMIT,
+	return snprintf(ret, cap, "%s&limit=%u%s%s", base, f->limit,
 		f->page.next[0] ? "&continue=" : "", f->page.next);
 }
 
@@ -263,7 +272,9 @@ static void start(struct follow *f, enum step step)
 		return;
 	}
 	f->step = step;
-	f->stale = false;
+	f->stale = f->heard = false;
+	f->told = 0;
+	f->began_ns = clock_monotonic();
 	COUNT(f->api, requests, 1);
 	if (step == STEP_WATCH)
 		COUNT(f->api, watches, 1);
@@ -294,6 +305,12 @@ static void page_done(struct follow *f)
 	}
 	f->page = page;
 	went_well(f);
+	if (page.unread) {
+		COUNT(f->api, errors, page.unread);
+		log_warn(
+			"Kubernetes API: objects are too long, or make no sense: they are left out",
+			LOG_STR("kind", kinds[f->kind].name), LOG_INT("objects", page.unread));
+	}
 	if (page.next[0]) {
 		wait_for(f, STEP_LIST, 0);
 		return;
@@ -344,14 +361,55 @@ static void describe(unsigned kind, struct kube_request *request, CURLcode resul
 			request->error[0] ? request->error : curl_easy_strerror(result));
 }
 
+static bool is_watched(const struct follow *f)
+{
+	return f->kind < KUBE_KINDS;
+}
+
+/* A watch that ended as it should: its time was up, or the server went. It goes on where it ended.
+ */
+static bool ended_well(const struct follow *f, int status, CURLcode result)
+{
+	return f->step == STEP_WATCH && status == 200 && !f->told && result != CURLE_WRITE_ERROR &&
+	       (f->heard || clock_monotonic() - f->began_ns > WATCH_LEAST_NS);
+}
+
+/* This very request; not whoever asks, nor for now. */
+static bool is_refused(int status)
+{
+	return status >= 400 && status < 500 && status != 401 && status != 403 && status != 408 &&
+	       status != 429;
+}
+
+static void went_wrong(struct follow *f, int status, CURLcode result)
+{
+	enum step step = f->step;
+	char problem[KUBE_PROBLEM];
+
+	if (f->told)
+		snprintf(problem, sizeof(problem), "%s: the watch ended with status %d",
+			kinds[f->kind].name, f->told);
+	else if (step == STEP_WATCH && status == 200 && result == CURLE_OK)
+		snprintf(problem, sizeof(problem), "%s: the watch ends as soon as it begins",
+			kinds[f->kind].name);
+	else
+		describe(f->kind, &f->request, result, problem);
+	/* from there it cannot go on: something was lost, or the server does not take it */
+	if (step == STEP_WATCH && (f->told || result == CURLE_WRITE_ERROR || is_refused(status) ||
+					  f->failures >= WATCH_FAILURES))
+		step = STEP_LIST;
+	f->page.next[0] = '\0';
+	failed(f, step, problem, f->request.retry_after_ns);
+}
+
 static void done(struct follow *f, CURLcode result)
 {
 	int status = kube_request_status(&f->request);
 	enum step step = f->step;
-	char problem[KUBE_PROBLEM];
 
 	COUNT(f->api, bytes, f->request.bytes);
-	if (status == 410 || f->stale) {
+	COUNT(f->api, errors, f->request.passed_over);
+	if (is_watched(f) && (status == 410 || f->stale)) {
 		/* at once the first time: the server has a newer list ready */
 		restart(f, f->expired ? backoff_ms(f->api, f->expired) : 0);
 		f->expired++;
@@ -359,17 +417,14 @@ static void done(struct follow *f, CURLcode result)
 		page_done(f);
 	} else if (status == 200 && result == CURLE_OK && step == STEP_GET) {
 		get_done(f);
-	} else if (status == 200 && step == STEP_WATCH && result != CURLE_WRITE_ERROR) {
-		/* its time was up, or the server went: it goes on where it ended; not in a loop if
-		 * that is at once */
+	} else if (ended_well(f, status, result)) {
+		went_well(f);
 		wait_for(f, STEP_WATCH, random_ms(f->api, BACKOFF_MS));
+	} else if (step == STEP_LIST && f->request.too_long && f->limit > 1) {
+		f->limit = f->limit > LIMIT_DIVISOR ? f->limit / LIMIT_DIVISOR : 1;
+		restart(f, 0);
 	} else {
-		describe(f->kind, &f->request, result, problem);
-		/* a line that makes no sense makes none the next time either */
-		if (step == STEP_WATCH && result == CURLE_WRITE_ERROR)
-			step = STEP_LIST;
-		f->page.next[0] = '\0';
-		failed(f, step, problem, f->request.retry_after_ns);
+		went_wrong(f, status, result);
 	}
 }
 
@@ -529,6 +584,7 @@ int kube_api_new(const struct kubernetes_options *options, const char *node,
 	for (unsigned i = 0; i < KINDS; i++) {
 		api->follow[i].api = api;
 		api->follow[i].kind = (enum kube_kind)i;
+		api->follow[i].limit = PAGE_LIMIT;
 		wait_for(&api->follow[i], i < KUBE_KINDS ? STEP_LIST : STEP_GET,
 			random_ms(api, START_MS));
 	}

@@ -9,10 +9,18 @@
 #include <jansson.h>
 #include <string.h>
 
+/* NULL if it is none, or holds a NUL. */
+static const char *text_in(const json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	return text && strlen(text) == json_string_length(value) ? text : NULL;
+}
+
 /* The text of a member, or NULL. */
 static const char *text_of(const json_t *object, const char *key)
 {
-	return json_string_value(json_object_get(object, key));
+	return text_in(json_object_get(object, key));
 }
 
 /* false: it does not fit, or is not there. */
@@ -120,22 +128,25 @@ static void read_pairs(const json_t *map, bool (*wanted)(const char *key, const 
 	/* jansson's iterator takes no const */
 	json_object_foreach((json_t *)(uintptr_t)map, key, value)
 	{
+		const char *text = text_in(value);
 		struct kube_pair pair;
 
-		if (!json_is_string(value) || (wanted && !wanted(key, json_string_value(value))))
+		if (!text || (wanted && !wanted(key, text)))
 			continue;
 		if (*count == max) {
 			pod->cut = true;
 			return;
 		}
 		pair.key = keep(pod, key);
-		pair.value = pair.key ? keep(pod, json_string_value(value)) : 0;
-		if (pair.key)
+		pair.value = pair.key ? keep(pod, text) : 0;
+		/* half a pair would say that the value is empty */
+		if (pair.key && (pair.value || !text[0]))
 			pairs[(*count)++] = pair;
 	}
 }
 
-#define NOTE_MAX 256 /* annotations hold anything, whole manifests even */
+#define STATIC_UID_LEN 32
+#define NOTE_MAX       256 /* annotations hold anything, whole manifests even */
 
 static bool starts(const char *text, const char *with)
 {
@@ -178,9 +189,9 @@ static struct slice stem(const char *name)
 
 /* A ReplicaSet is called after its Deployment and the pods' template, a Job after its CronJob and
  * the minute it was due. */
-static bool is_of_deployment(const struct kube_pod *pod, const char *kind, const char *name)
+static bool is_of_deployment(const json_t *metadata, const char *kind, const char *name)
 {
-	const char *hash = kube_pod_label(pod, SLICE("pod-template-hash"));
+	const char *hash = text_of(json_object_get(metadata, "labels"), "pod-template-hash");
 	struct slice base = stem(name);
 
 	return strcmp(kind, "ReplicaSet") == 0 && hash && base.len &&
@@ -208,15 +219,26 @@ static void read_owner(const json_t *metadata, struct kube_pod *pod)
 	pod->owners[KUBE_DIRECT].kind = keep(pod, kind);
 	pod->owners[KUBE_DIRECT].name = keep(pod, name);
 	pod->owners[KUBE_TOP] = pod->owners[KUBE_DIRECT];
-	top = is_of_deployment(pod, kind, name) ? "Deployment"
-	      : is_of_cronjob(kind, name)       ? "CronJob"
-						: NULL;
+	top = is_of_deployment(metadata, kind, name) ? "Deployment"
+	      : is_of_cronjob(kind, name)            ? "CronJob"
+						     : NULL;
 	if (!top)
 		return;
 	memcpy(base, name, stem(name).len);
 	base[stem(name).len] = '\0';
 	pod->owners[KUBE_TOP].kind = keep(pod, top);
 	pod->owners[KUBE_TOP].name = keep(pod, base);
+}
+
+/* A static pod has another uid in its cgroups than in the API: a hash, of which the kubelet puts
+ * this annotation on the pod that mirrors it there. */
+static void read_static_uid(const json_t *annotations, struct kube_pod *pod)
+{
+	const char *hash = text_of(annotations, "kubernetes.io/config.hash");
+
+	if (hash && text_of(annotations, "kubernetes.io/config.mirror") &&
+		strspn(hash, "0123456789abcdef") == STATIC_UID_LEN)
+		copy_text(hash, pod->static_uid, STATIC_UID_LEN + 1);
 }
 
 int kube_pod_read(const json_t *object, struct kube_pod *ret_pod)
@@ -234,19 +256,19 @@ int kube_pod_read(const json_t *object, struct kube_pod *ret_pod)
 	pod->name = keep(pod, text_of(metadata, "name"));
 	if (!pod->namespace || !pod->name)
 		return -EINVAL;
-	copy_text(text_of(annotations, "kubernetes.io/config.hash"), pod->static_uid,
-		sizeof(pod->static_uid));
+	read_static_uid(annotations, pod);
 	pod->host_network = json_is_true(json_object_get(spec, "hostNetwork"));
 	pod->start_time = keep(pod, text_of(status, "startTime"));
 	read_ips(status, pod);
+	/* first what decides whether it is traced, and what its service is called */
+	read_pairs(
+		annotations, is_note_for_weft, pod->notes, &pod->note_count, KUBE_POD_NOTES, pod);
+	read_owner(metadata, pod);
 	read_statuses(json_object_get(status, "containerStatuses"), pod);
 	read_statuses(json_object_get(status, "initContainerStatuses"), pod);
 	read_statuses(json_object_get(status, "ephemeralContainerStatuses"), pod);
 	read_pairs(json_object_get(metadata, "labels"), NULL, pod->labels, &pod->label_count,
 		KUBE_POD_LABELS, pod);
-	read_owner(metadata, pod);
-	read_pairs(
-		annotations, is_note_for_weft, pod->notes, &pod->note_count, KUBE_POD_NOTES, pod);
 	read_pairs(annotations, is_other_note, pod->notes, &pod->note_count, KUBE_POD_NOTES, pod);
 	return 0;
 }
@@ -297,12 +319,30 @@ int kube_service_read(const json_t *object, struct kube_service *ret_service)
 	json_array_foreach(json_object_get(spec, "clusterIPs"), i, ip)
 	{
 		if (ret_service->ip_count < KUBE_SERVICE_IPS &&
-			read_ip(json_string_value(ip), ret_service->ips[ret_service->ip_count]))
+			read_ip(text_in(ip), ret_service->ips[ret_service->ip_count]))
 			ret_service->ip_count++;
 	}
 	if (!ret_service->ip_count && read_ip(text_of(spec, "clusterIP"), ret_service->ips[0]))
 		ret_service->ip_count = 1;
 	return 0;
+}
+
+static void read_ports(const json_t *ports, struct kube_slice *slice)
+{
+	const json_t *port;
+	size_t i;
+
+	json_array_foreach(ports, i, port)
+	{
+		json_int_t number = json_integer_value(json_object_get(port, "port"));
+
+		if (slice->port_count == KUBE_SLICE_PORTS) {
+			slice->cut = true;
+			return;
+		}
+		if (number > 0 && number <= UINT16_MAX)
+			slice->ports[slice->port_count++] = (uint16_t)number;
+	}
 }
 
 int kube_slice_read(const json_t *object, struct kube_slice *ret_slice)
@@ -314,6 +354,7 @@ int kube_slice_read(const json_t *object, struct kube_slice *ret_slice)
 	if (!read_names(object, ret_slice->namespace, ret_slice->name, KUBE_NAME))
 		return -EINVAL;
 	copy_text(text_of(labels, "kubernetes.io/service-name"), ret_slice->service, KUBE_LABEL);
+	read_ports(json_object_get(object, "ports"), ret_slice);
 	json_array_foreach(json_object_get(object, "endpoints"), i, endpoint)
 	{
 		json_array_foreach(json_object_get(endpoint, "addresses"), j, ip)
@@ -322,7 +363,7 @@ int kube_slice_read(const json_t *object, struct kube_slice *ret_slice)
 				ret_slice->cut = true;
 				return 0;
 			}
-			if (read_ip(json_string_value(ip), ret_slice->ips[ret_slice->count]))
+			if (read_ip(text_in(ip), ret_slice->ips[ret_slice->count]))
 				ret_slice->count++;
 		}
 	}

@@ -21,6 +21,7 @@
 #define KUBE_POD_NOTES      16
 #define KUBE_POD_CONTAINERS 16
 #define KUBE_SERVICE_IPS    2
+#define KUBE_SLICE_PORTS    16
 #define KUBE_SLICE_MAX      1000 /* endpoints in a slice, as the API has it */
 #define KUBE_OBJECT_MAX     (2u << 20) /* longest text of one object: etcd takes 1.5 MiB */
 
@@ -35,7 +36,8 @@ enum kube_owner { KUBE_DIRECT, KUBE_TOP, KUBE_OWNERS };
 
 struct kube_pod {
 	char uid[POD_UID_LEN + 1];
-	char static_uid[POD_UID_LEN + 1]; /* in the cgroup paths of a static pod; else empty */
+	char static_uid[POD_UID_LEN + 1]; /* in the cgroup paths of a static pod (32 digits, which
+					     no other pod's uid is); else empty */
 	kube_text namespace, name, start_time;
 	struct {
 		kube_text kind, name;
@@ -66,6 +68,8 @@ struct kube_slice {
 	char namespace[KUBE_LABEL], service[KUBE_LABEL]; /* service empty: of none */
 	char name[KUBE_NAME];
 	bool cut;
+	uint8_t port_count;
+	uint16_t ports[KUBE_SLICE_PORTS]; /* of each endpoint */
 	unsigned count;
 	uint8_t ips[KUBE_SLICE_MAX][ADDR_LEN];
 };
@@ -94,11 +98,12 @@ const char *kube_pod_note(const struct kube_pod *pod, struct slice key);
 /* One object's text. 0 and *ret_object, to be freed by json_decref; else as above. */
 int kube_parse(struct slice text, struct json_t **ret_object);
 
-/* A page of a list: calls item for each of its objects, and gives what leads on. 0, the first error
- * of the text or of item, or -E2BIG if an item is. */
+/* A page of a list: calls item for each of its objects that can be read, and gives what leads on.
+ * 0, or the first error of the text or of item. */
 struct kube_page {
 	char version[KUBE_VERSION]; /* metadata.resourceVersion */
 	char next[2048]; /* metadata.continue; empty: this is the last page */
+	unsigned unread; /* objects that are too long, or make no sense */
 };
 typedef int (*kube_item_fn)(void *ctx, const struct json_t *object);
 int kube_page_read(struct slice text, kube_item_fn item, void *ctx, struct kube_page *ret_page);

@@ -17,6 +17,8 @@ struct group {
 	uint32_t first; /* address */
 	uint64_t key; /* of its own name */
 	char namespace[KUBE_LABEL], service[KUBE_LABEL];
+	uint8_t port_count; /* of a slice */
+	uint16_t ports[KUBE_SLICE_PORTS];
 };
 
 struct address {
@@ -219,6 +221,8 @@ void kube_peers_put_slice(struct kube_peers *p, const struct kube_slice *slice)
 	if (!g)
 		return;
 	memcpy(g->service, slice->service, sizeof(g->service));
+	g->port_count = slice->port_count;
+	memcpy(g->ports, slice->ports, sizeof(g->ports));
 	for (unsigned i = 0; i < slice->count; i++)
 		address_add(&p->slices, g, slice->ips[i]);
 }
@@ -247,8 +251,17 @@ void kube_peers_list_end(struct kube_peers *p, bool slices)
 			group_forget(b, &b->groups[i]);
 }
 
-/* The only service with this address. */
-static const struct group *find(const struct book *b, const uint8_t addr[static ADDR_LEN])
+static bool has_port(const struct group *g, uint16_t port)
+{
+	for (unsigned i = 0; i < g->port_count; i++)
+		if (g->ports[i] == port)
+			return true;
+	return false;
+}
+
+/* The only service with this address; port: and with this port, 0: whatever the port. */
+static const struct group *find(
+	const struct book *b, const uint8_t addr[static ADDR_LEN], uint16_t port)
 {
 	const struct group *found = NULL;
 	uint32_t i = table_find(&b->by_addr, addr_hash(addr));
@@ -256,7 +269,8 @@ static const struct group *find(const struct book *b, const uint8_t addr[static 
 	for (i = i == TABLE_NONE ? NONE : i; i != NONE; i = b->addresses[i].same) {
 		const struct group *g = &b->groups[b->addresses[i].group];
 
-		if (memcmp(b->addresses[i].addr, addr, ADDR_LEN) != 0)
+		if (memcmp(b->addresses[i].addr, addr, ADDR_LEN) != 0 ||
+			(port && !has_port(g, port)))
 			continue;
 		if (found && (strcmp(found->service, g->service) != 0 ||
 				     strcmp(found->namespace, g->namespace) != 0))
@@ -266,13 +280,13 @@ static const struct group *find(const struct book *b, const uint8_t addr[static 
 	return found;
 }
 
-bool kube_peers_find(
-	const struct kube_peers *p, const uint8_t addr[static ADDR_LEN], struct kube_peer *ret_peer)
+bool kube_peers_find(const struct kube_peers *p, const uint8_t addr[static ADDR_LEN], uint16_t port,
+	struct kube_peer *ret_peer)
 {
-	const struct group *g = find(&p->services, addr);
+	const struct group *g = find(&p->services, addr, 0);
 
-	if (!g)
-		g = find(&p->slices, addr);
+	if (!g && port)
+		g = find(&p->slices, addr, port);
 	if (!g)
 		return false;
 	ret_peer->namespace = slice_str(g->namespace);

@@ -21,13 +21,14 @@ void kube_peers_slice_gone(struct kube_peers *peers, const char *namespace, cons
 void kube_peers_list_begin(struct kube_peers *peers, bool slices);
 void kube_peers_list_end(struct kube_peers *peers, bool slices);
 
-/* The service with this address, or the only one that has it for an endpoint: an address behind
- * several services tells of none. Slices live until the next put. */
+/* The service with this address, or the only one that has address and port for an endpoint: what is
+ * behind several services tells of none, and nor does another port of a pod that may share its
+ * node's address. Slices live until the next put. */
 struct kube_peer {
 	struct slice namespace, name;
 };
 bool kube_peers_find(const struct kube_peers *peers, const uint8_t addr[static ADDR_LEN],
-	struct kube_peer *ret_peer);
+	uint16_t port, struct kube_peer *ret_peer);
 
 /* Any thread. */
 struct kube_peers_stats {

@@ -94,7 +94,8 @@ static void index_add(struct kube_pods *p, struct entry *e)
 	uint32_t i = (uint32_t)(e - p->v);
 
 	table_put(&p->by_uid, uid_key(pod->uid), i);
-	if (pod->static_uid[0])
+	/* two that claim to be the same one: the first is */
+	if (pod->static_uid[0] && table_find(&p->by_uid, uid_key(pod->static_uid)) == TABLE_NONE)
 		table_put(&p->by_uid, uid_key(pod->static_uid), i);
 	for (unsigned c = 0; c < pod->container_count; c++)
 		if (pod->containers[c].id[0])
@@ -257,10 +258,11 @@ const struct kube_pod *kube_pods_find(
 	if (!container->pod_uid[0])
 		return NULL;
 	i = table_find(&p->by_uid, uid_key(container->pod_uid));
-	return i != TABLE_NONE && (strcmp(p->v[i].pod.uid, container->pod_uid) == 0 ||
-					  strcmp(p->v[i].pod.static_uid, container->pod_uid) == 0)
-		       ? &p->v[i].pod
-		       : NULL;
+	if (i == TABLE_NONE || (strcmp(p->v[i].pod.uid, container->pod_uid) != 0 &&
+				       strcmp(p->v[i].pod.static_uid, container->pod_uid) != 0))
+		return NULL;
+	*ret_container = container_index(&p->v[i].pod, container->id);
+	return &p->v[i].pod;
 }
 
 void kube_pods_each(const struct kube_pods *p, kube_pod_each_fn fn, void *ctx)

@@ -58,13 +58,32 @@ static bool grow(struct kube_request *r, size_t more, size_t max)
 
 static bool append(struct kube_request *r, struct slice data, size_t max)
 {
-	if (!grow(r, data.len, max)) {
-		r->too_long = true;
+	if (!grow(r, data.len, max))
 		return false;
-	}
 	memcpy(r->body + r->len, data.ptr, data.len);
 	r->len += data.len;
 	return true;
+}
+
+/* A part of a line; last: its end. False: the request is to be broken off. */
+static bool take_line(struct kube_request *r, struct slice part, bool last)
+{
+	bool go_on = true;
+
+	if (!r->passing && (r->len || !last) && !append(r, part, KUBE_LINE_MAX)) {
+		r->passing = true;
+		r->passed_over++;
+		r->len = 0;
+	}
+	if (!last)
+		return true;
+	if (r->len)
+		part = slice_of(r->body, r->len);
+	if (!r->passing && part.len)
+		go_on = !r->on_line(r->ctx, part);
+	r->len = 0;
+	r->passing = false;
+	return go_on;
 }
 
 /* Lines go on one by one; of an answer that is no success the body says why. */
@@ -74,24 +93,18 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 	struct slice rest = slice_of(data, size * n);
 
 	r->bytes += rest.len;
-	if (!r->on_line || kube_request_status(r) != 200)
-		return append(r, rest, KUBE_PAGE_MAX) ? size * n : 0;
-	for (const char *end; (end = memchr(rest.ptr, '\n', rest.len));) {
-		struct slice line = slice_of(rest.ptr, (size_t)(end - rest.ptr));
-
-		rest = slice_of(end + 1, rest.len - line.len - 1);
-		if (r->len) {
-			if (!append(r, line, KUBE_LINE_MAX))
-				return 0;
-			line = slice_of(r->body, r->len);
-		}
-		r->len = 0;
-		if (line.len && r->on_line(r->ctx, line))
-			return 0;
-		if (!rest.len)
-			return size * n;
+	if (!r->on_line || kube_request_status(r) != 200) {
+		r->too_long = !append(r, rest, KUBE_PAGE_MAX);
+		return r->too_long ? 0 : size * n;
 	}
-	return append(r, rest, KUBE_LINE_MAX) ? size * n : 0;
+	for (const char *end; rest.len && (end = memchr(rest.ptr, '\n', rest.len));) {
+		struct slice part = slice_of(rest.ptr, (size_t)(end - rest.ptr));
+
+		rest = slice_of(end + 1, rest.len - part.len - 1);
+		if (!take_line(r, part, true))
+			return 0;
+	}
+	return !rest.len || take_line(r, rest, false) ? size * n : 0;
 }
 
 static size_t on_header(char *data, size_t size, size_t n, void *arg)

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define KUBE_PAGE_MAX (32u << 20) /* longest answer to a list; of some hundred objects */
-#define KUBE_LINE_MAX (4u << 20) /* longest line of a watch */
+#define KUBE_PAGE_MAX (8u << 20) /* longest answer to a list; several are under way at once */
+#define KUBE_LINE_MAX (4u << 20) /* longest line of a watch; a longer one is passed over */
 
 /* A line of a watch as it comes. Not 0: the request is broken off. */
 typedef int (*kube_line_fn)(void *ctx, struct slice line);
@@ -24,7 +24,9 @@ struct kube_request {
 	size_t len, cap;
 	uint64_t bytes;
 	uint64_t retry_after_ns; /* the server asked to wait so long; 0: did not */
-	bool too_long; /* body or line */
+	bool too_long; /* body */
+	bool passing; /* over the rest of a line that is too long */
+	unsigned passed_over; /* lines */
 	char error[CURL_ERROR_SIZE];
 };
 

@@ -8,25 +8,87 @@
 #include <jansson.h>
 #include <string.h>
 
-/* Parses one value at the start of text and cuts it off. NUL bytes inside of strings are refused:
- * what follows one would be lost silently. */
+/* Strings may hold a NUL: whoever reads one takes that for nothing. */
+static int parse(struct slice text, json_t **ret_value)
+{
+	json_error_t error;
+
+	if (text.len > KUBE_OBJECT_MAX)
+		return -E2BIG;
+	*ret_value = json_loadb(text.ptr, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+	if (*ret_value)
+		return 0;
+	return json_error_code(&error) == json_error_out_of_memory    ? -ENOMEM
+	       : json_error_code(&error) == json_error_stack_overflow ? -E2BIG
+								      : -EINVAL;
+}
+
+/* Where a string ends that begins here; 0: nowhere. */
+static size_t string_length(struct slice text)
+{
+	for (size_t i = 1; i < text.len; i++) {
+		if (text.ptr[i] == '\\')
+			i++;
+		else if (text.ptr[i] == '"')
+			return i + 1;
+	}
+	return 0;
+}
+
+/* The same of any value, by its brackets and strings alone: one that cannot be parsed, or is too
+ * long for it, is passed over. */
+static size_t value_length(struct slice text)
+{
+	size_t depth = 0, i = 0;
+
+	while (i < text.len) {
+		char c = text.ptr[i];
+
+		if (c == '"') {
+			size_t n = string_length(slice_of(text.ptr + i, text.len - i));
+
+			if (!n)
+				return 0;
+			i += n;
+		} else if (c == '{' || c == '[') {
+			depth++;
+			i++;
+		} else if (c == '}' || c == ']') {
+			if (!depth) /* of what it stands in */
+				return i;
+			depth--;
+			i++;
+		} else if (c == ',' && !depth) {
+			return i;
+		} else {
+			i++;
+			continue;
+		}
+		if (!depth)
+			return i;
+	}
+	return 0;
+}
+
+/* Cuts one value off the start of text. */
+static int cut_value(struct slice *text, struct slice *ret_value)
+{
+	size_t n = value_length(*text);
+
+	if (!n)
+		return -EINVAL;
+	*ret_value = slice_of(text->ptr, n);
+	text->ptr += n;
+	text->len -= n;
+	return 0;
+}
+
 static int take_value(struct slice *text, json_t **ret_value)
 {
-	bool long_ = text->len > KUBE_OBJECT_MAX;
-	json_error_t error;
-	json_t *value = json_loadb(text->ptr, long_ ? KUBE_OBJECT_MAX : text->len,
-		JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY, &error);
+	struct slice value;
+	int r = cut_value(text, &value);
 
-	if (!value)
-		return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM
-		       : json_error_code(&error) == json_error_stack_overflow ||
-				       (long_ && error.position >= (int)KUBE_OBJECT_MAX)
-			       ? -E2BIG
-			       : -EINVAL;
-	text->ptr += error.position;
-	text->len -= (size_t)error.position;
-	*ret_value = value;
-	return 0;
+	return r < 0 ? r : parse(value, ret_value);
 }
 
 static char skip_space(struct slice *text)
@@ -47,23 +109,28 @@ static bool take_char(struct slice *text, char c)
 	return true;
 }
 
-static void copy_member(const json_t *object, const char *key, char *ret, size_t cap)
+/* False: it does not fit. */
+static bool copy_member(const json_t *object, const char *key, char *ret, size_t cap)
 {
 	const char *value = json_string_value(json_object_get(object, key));
 
 	ret[0] = '\0';
-	if (value && strlen(value) < cap)
-		memcpy(ret, value, strlen(value) + 1);
+	if (!value)
+		return true;
+	if (strlen(value) >= cap)
+		return false;
+	memcpy(ret, value, strlen(value) + 1);
+	return true;
 }
 
 int kube_parse(struct slice text, json_t **ret_object)
 {
 	json_t *object;
-	int r = take_value(&text, &object);
+	int r = parse(text, &object);
 
 	if (r < 0)
 		return r;
-	if (!json_is_object(object) || skip_space(&text)) {
+	if (!json_is_object(object)) {
 		json_decref(object);
 		return -EINVAL;
 	}
@@ -71,20 +138,37 @@ int kube_parse(struct slice text, json_t **ret_object)
 	return 0;
 }
 
-static int read_items(struct slice *text, kube_item_fn item, void *ctx)
+/* One that makes no sense is everybody's who can make objects: the others are still good. */
+static int read_item(struct slice text, kube_item_fn item, void *ctx, struct kube_page *page)
+{
+	json_t *object;
+	int r = kube_parse(text, &object);
+
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0) {
+		page->unread++;
+		return 0;
+	}
+	r = item(ctx, object);
+	json_decref(object);
+	return r;
+}
+
+static int read_items(struct slice *text, kube_item_fn item, void *ctx, struct kube_page *page)
 {
 	if (!take_char(text, '['))
 		return -EINVAL;
 	if (take_char(text, ']'))
 		return 0;
 	do {
-		json_t *object;
-		int r = take_value(text, &object);
+		struct slice value;
+		int r;
 
-		if (r < 0)
-			return r;
-		r = json_is_object(object) ? item(ctx, object) : -EINVAL;
-		json_decref(object);
+		skip_space(text);
+		r = cut_value(text, &value);
+		if (r == 0)
+			r = read_item(value, item, ctx, page);
 		if (r < 0)
 			return r;
 	} while (take_char(text, ','));
@@ -111,17 +195,19 @@ static int read_member(
 		return -EINVAL;
 	skip_space(text);
 	if (items && text->len && text->ptr[0] == '[')
-		return read_items(text, item, ctx);
+		return read_items(text, item, ctx, page);
 	r = take_value(text, &value);
 	if (r < 0)
 		return r;
 	if (metadata) {
 		copy_member(value, "resourceVersion", page->version, sizeof(page->version));
-		copy_member(value, "continue", page->next, sizeof(page->next));
+		/* one that does not fit would make this the last page */
+		if (!copy_member(value, "continue", page->next, sizeof(page->next)))
+			r = -E2BIG;
 		*seen = page->version[0];
 	}
 	json_decref(value);
-	return 0;
+	return r;
 }
 
 int kube_page_read(struct slice text, kube_item_fn item, void *ctx, struct kube_page *ret_page)

@@ -15,6 +15,7 @@ pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2",
                     reason="opentelemetry-proto is not installed (tests/requirements.txt)")
 import otlp_sink
 from otlp_sink import Fault, OtlpSink, TlsFiles
+from weftlib.clock import patience
 
 BUILD = Path(os.environ.get("WEFT_BUILD", Path(__file__).resolve().parents[2] / "build"))
 OFFER = BUILD / "tests" / "e2e" / "offer_spans"
@@ -44,7 +45,7 @@ class Offer:
 
 
 def offer(sink, **options):
-    defaults = {"otlp": 1, "endpoint": sink.endpoint, "protocol": sink.protocol}
+    defaults = {"otlp": 1, "endpoint": sink.endpoint, "protocol": sink.protocol, "drain_ms": int(1000 * patience(5))}
     run = Offer(**(defaults | options)).end()
     assert run.code == 0, run.log
     return run

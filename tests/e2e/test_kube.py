@@ -91,10 +91,12 @@ def test_names(cluster):
     leaf = cluster.pod("leaf-0", ip="127.1.0.2", owner=("StatefulSet", "leaf"),
                        annotations={"resource.opentelemetry.io/service.version": "from-note"})
     api.put("services", service("leaf-svc", ip="127.1.9.9"))
-    api.put("endpointslices", endpointslice("leaf-svc-x", "leaf-svc", ["127.1.0.2"]))
-    cluster.weft()
+    agent = cluster.weft()
     cluster.known()
-    port = cluster.serve(front, next_=f"127.1.0.2:{cluster.serve(leaf)}")
+    leaf_port = cluster.serve(leaf)
+    api.put("endpointslices", endpointslice("leaf-svc-x", "leaf-svc", ["127.1.0.2"], port=leaf_port))
+    port = cluster.serve(front, next_=f"127.1.0.2:{leaf_port}")
+    until(lambda: agent.metrics()["weft_kubernetes_endpoints"] == 1, "the endpoint is not known")
     assert get(port, "/call/1", host="127.1.0.1")[0] == 200
     spans = {(s["name"], s["kind"]): s for s in cluster.spans(3)}
     cluster.end(3)
@@ -398,6 +400,69 @@ def test_what_is_not_allowed_is_said(cluster):
     assert "forbidden" in agent.get("/status")[1]
     pause(2)
     assert agent.log().count("endpointslices: forbidden") == 1, "once"
+    cluster.end(1, expect_log="Kubernetes API")
+
+
+def noted(name, note):
+    made = service(name)
+    made["metadata"]["annotations"] = {"a": note}
+    return made
+
+
+def lists_of(api, kind):
+    return [query for path, query in api.requests if path.endswith(kind) and "watch" not in query]
+
+
+def test_objects_of_strangers(cluster):
+    """Whoever can make objects cannot take the others' away: one with a NUL, one that is too long, in lists and in
+    watches, and so many long ones that pages have to be smaller."""
+    api = cluster.api.start()
+    app = cluster.pod("app-1")
+    api.put("services", noted("nul", "x\0y"))
+    api.put("services", noted("huge", "<" * (3 << 20)))
+    for i in range(150):
+        api.put("services", noted(f"long-{i:03}", "x" * 60000))
+    port = cluster.serve(app)
+    agent = cluster.weft()
+
+    def known(services):
+        until(lambda: agent.metrics()["weft_kubernetes_services"] == services
+              and agent.metrics()["weft_kubernetes_services_synced"] == 1, lambda: agent.log()[-2000:], timeout=30)
+
+    known(151)
+    assert 'msg="Kubernetes API: objects are too long, or make no sense: they are left out" kind=services objects=1' \
+        in agent.log()
+    assert {query["limit"] for query in lists_of(api, "services")} == {"500", "62"}
+    count = len(lists_of(api, "services"))
+    api.put("services", noted("huger", "<" * (5 << 20)))
+    api.put("services", noted("hug", "<" * (3 << 20)))
+    api.put("services", service("last"))
+    known(152)
+    assert len(lists_of(api, "services")) == count, "the watch went on"
+    assert get(port, "/a")[0] == 200
+    [span] = cluster.spans(1)
+    assert span["resource"]["k8s.pod.name"] == "app-1"
+    cluster.end(1, expect_log="Kubernetes API")
+
+
+def test_answers_that_lead_nowhere(cluster):
+    """A node that is gone is only asked for again; a watch that is refused is not repeated as it was; one that ends
+    as it begins is tried less and less often."""
+    api = cluster.api.start()
+    api.fail = [("nodes/", 410), ("services?&watch=1", 400), *[("pods?fieldSelector=spec.nodeName%3Dnode-1&watch=1", 200)] * 1000]
+    agent = cluster.weft()
+    pause(6)
+    assert {tuple(query) for path, query in api.requests if "/nodes/" in path} == {()}
+    assert len(lists_of(api, "services")) == 2
+    watches = [query for path, query in api.requests if path.endswith("/pods") and "watch" in query]
+    assert 2 <= len(watches) < 12, len(watches)
+    api.fail = []
+    app = cluster.pod("app-1")
+    port = cluster.serve(app)
+    until(lambda: agent.metrics()["weft_kubernetes_pods"] == 1, lambda: agent.log()[-2000:], timeout=60)
+    assert get(port, "/a")[0] == 200
+    [span] = cluster.spans(1)
+    assert span["resource"]["k8s.pod.name"] == "app-1"
     cluster.end(1, expect_log="Kubernetes API")
 
 

@@ -216,4 +216,8 @@ def test_older_connection_in_a_namespace(lab, net):
         assert client.wait() == 0
         spans = agent.stop()
     check_sane(spans)
-    assert linked(spans, "older", "leaf", 3) == 3
+    if agent.hooks == "fentry":  # they do not see the receive that already waited
+        [first] = [s for s in spans if s.path == "/older/0/1"]
+        assert first.kind == "client" and not first.parent
+        spans.remove(first)
+    assert linked(spans, "older", "leaf", 2 if agent.hooks == "fentry" else 3) == len(spans) / 2

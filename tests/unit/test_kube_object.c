@@ -114,16 +114,79 @@ Test(kube_object, owners)
 
 Test(kube_object, a_static_pod_has_another_uid_in_its_paths)
 {
+#define HASH "8d2ad8a45c1e4c1f9a530f1c2d3e4f50"
+	static const struct {
+		const char *notes, *uid;
+	} CASES[] = {
+		{"\"kubernetes.io/config.hash\":\"" HASH
+		 "\",\"kubernetes.io/config.mirror\":\"" HASH "\"",
+			HASH},
+		/* an annotation is anybody's; another pod's uid is not to be had by one */
+		{"\"kubernetes.io/config.hash\":\"" HASH "\"", ""},
+		{"\"kubernetes.io/config.hash\":\"8d2ad8a4-5c1e-4c1f-9a53-0f1c2d3e4f50\","
+		 "\"kubernetes.io/config.mirror\":\"x\"",
+			""},
+		{"\"kubernetes.io/config.hash\":\"" HASH
+		 "0\",\"kubernetes.io/config.mirror\":\"x\"",
+			""},
+	};
+	struct kube_pod pod;
+	char text[512];
+
+	for (size_t i = 0; i < ARRAY_SIZE(CASES); i++) {
+		snprintf(text, sizeof(text),
+			"{\"metadata\":{\"uid\":\"u\",\"name\":\"p\",\"namespace\":\"n\","
+			"\"annotations\":{%s}},\"spec\":{\"hostNetwork\":true}}",
+			CASES[i].notes);
+		cr_assert_eq(read_pod(text, &pod), 0);
+		cr_expect_str_eq(pod.static_uid, CASES[i].uid);
+		cr_expect(pod.host_network);
+	}
+}
+
+/* Whether it is traced and whose it is comes before what only describes it. */
+Test(kube_object, wishes_have_room_before_labels_and_images)
+{
+	_free_ char *text = malloc(1 << 16);
+	struct kube_pod pod;
+	size_t n = (size_t)sprintf(text,
+		"{\"metadata\":{\"uid\":\"u\",\"name\":\"p\",\"namespace\":\"n\","
+		"\"annotations\":{\"weft.io/trace\":\"false\"},\"ownerReferences\":[{\"kind\":"
+		"\"ReplicaSet\",\"name\":\"api-7d4b\",\"controller\":true}],\"labels\":{");
+
+	for (int i = 0; i < 30; i++)
+		n += (size_t)sprintf(text + n, "\"key-%d\":\"%060d\",", i, i);
+	n += (size_t)sprintf(
+		text + n, "\"pod-template-hash\":\"7d4b\"}},\"status\":{\"containerStatuses\":[");
+	for (int i = 0; i < 12; i++)
+		n += (size_t)sprintf(
+			text + n, "%s{\"name\":\"c%d\",\"image\":\"%0120d\"}", i ? "," : "", i, i);
+	sprintf(text + n, "]}}");
+	cr_assert_eq(read_pod(text, &pod), 0);
+	cr_expect(pod.cut);
+	cr_expect_str_eq(kube_pod_note(&pod, SLICE("weft.io/trace")), "false");
+	expect_text(pod, owners[KUBE_TOP].kind, "Deployment");
+	expect_text(pod, owners[KUBE_TOP].name, "api");
+	for (unsigned i = 0; i < pod.label_count; i++)
+		cr_expect_str_not_empty(kube_pod_text(&pod, pod.labels[i].value));
+}
+
+/* The API server takes a NUL in what people may choose, and weft reads it as if it were not there.
+ */
+Test(kube_object, a_nul_is_the_end_of_nothing)
+{
 	struct kube_pod pod;
 
-	cr_assert_eq(
-		read_pod("{\"metadata\":{\"uid\":\"u\",\"name\":\"p\",\"namespace\":\"n\","
-			 "\"annotations\":{\"kubernetes.io/config.hash\":"
-			 "\"8d2ad8a45c1e4c1f9a530f1c2d3e4f50\"}},\"spec\":{\"hostNetwork\":true}}",
-			&pod),
+	cr_assert_eq(read_pod("{\"metadata\":{\"uid\":\"u\",\"name\":\"p\",\"namespace\":\"n\","
+			      "\"labels\":{\"a\":\"x\\u0000y\",\"b\":\"z\"}}}",
+			     &pod),
 		0);
-	cr_expect_str_eq(pod.static_uid, "8d2ad8a45c1e4c1f9a530f1c2d3e4f50");
-	cr_expect(pod.host_network);
+	cr_expect_eq(pod.label_count, 1);
+	cr_expect_str_eq(kube_pod_label(&pod, SLICE("b")), "z");
+	cr_expect_eq(read_pod("{\"metadata\":{\"uid\":\"u\",\"name\":\"p\\u0000q\","
+			      "\"namespace\":\"n\"}}",
+			     &pod),
+		-EINVAL);
 }
 
 /* More than there is room for is left out, and said. */
@@ -209,17 +272,22 @@ Test(kube_object, services_and_slices)
 	json_decref(object);
 	cr_expect_eq(service.ip_count, 0, "headless");
 	cr_assert_eq(
-		kube_parse(SLICE("{\"metadata\":{\"name\":\"api-x1\",\"namespace\":\"bank\","
-				 "\"labels\":"
-				 "{\"kubernetes.io/"
-				 "service-name\":\"api\"}},\"endpoints\":[{\"addresses\":"
-				 "[\"10.244.0.7\"]},{\"addresses\":[\"10.244.1.9\",\"x\"]},null]}"),
+		kube_parse(
+			SLICE("{\"metadata\":{\"name\":\"api-x1\",\"namespace\":\"bank\","
+			      "\"labels\":"
+			      "{\"kubernetes.io/"
+			      "service-name\":\"api\"}},\"ports\":[{\"port\":8080},{\"port\":"
+			      "null},{\"port\":70000},{\"port\":9}],\"endpoints\":[{\"addresses\":"
+			      "[\"10.244.0.7\"]},{\"addresses\":[\"10.244.1.9\",\"x\"]},null]}"),
 			&object),
 		0);
 	cr_assert_eq(kube_slice_read(object, &slice), 0);
 	json_decref(object);
 	cr_expect_str_eq(slice.service, "api");
 	cr_expect_eq(slice.count, 2);
+	cr_expect_eq(slice.port_count, 2);
+	cr_expect_eq(slice.ports[0], 8080);
+	cr_expect_eq(slice.ports[1], 9);
 	cr_expect_not(slice.cut);
 }
 
@@ -237,23 +305,28 @@ Test(kube_object, pages)
 	static const struct {
 		const char *text;
 		int result;
-		unsigned items;
+		unsigned items, unread;
 		const char *version, *next;
 	} CASES[] = {
 		{"{\"kind\":\"PodList\",\"metadata\":{\"resourceVersion\":\"5\",\"continue\":"
 		 "\"abc\"},"
 		 "\"items\":[{},{\"a\":[1,{}]}]}",
-			0, 2, "5", "abc"},
+			0, 2, 0, "5", "abc"},
 		{" { \"items\" : [ ] , \"metadata\" : { \"resourceVersion\" : \"7\" } } \n", 0, 0,
-			"7", ""},
-		{"{\"items\":null,\"metadata\":{\"resourceVersion\":\"7\"}}", 0, 0, "7", ""},
-		{"{\"items\":[]}", -EINVAL, 0, "", ""},
-		{"{\"items\":[{},],\"metadata\":{\"resourceVersion\":\"7\"}}", -EINVAL, 1, "", ""},
-		{"{\"items\":[7],\"metadata\":{\"resourceVersion\":\"7\"}}", -EINVAL, 0, "", ""},
-		{"{\"metadata\":{\"resourceVersion\":\"7\"}} x", -EINVAL, 0, "7", ""},
-		{"{\"metadata\"{}}", -EINVAL, 0, "", ""},
-		{"[]", -EINVAL, 0, "", ""},
-		{"", -EINVAL, 0, "", ""},
+			0, "7", ""},
+		{"{\"items\":null,\"metadata\":{\"resourceVersion\":\"7\"}}", 0, 0, 0, "7", ""},
+		{"{\"items\":[]}", -EINVAL, 0, 0, "", ""},
+		{"{\"items\":[{},],\"metadata\":{\"resourceVersion\":\"7\"}}", -EINVAL, 1, 0, "",
+			""},
+		/* one that cannot be read is passed over */
+		{"{\"items\":[7,{}],\"metadata\":{\"resourceVersion\":\"7\"}}", 0, 1, 1, "7", ""},
+		{"{\"items\":[{\"a\\u0000b\":1},{\"a\":nonsense}, {\"}]\\\"\":\"\\\\\"} ],"
+		 "\"metadata\":{\"resourceVersion\":\"7\"}}",
+			0, 1, 2, "7", ""},
+		{"{\"metadata\":{\"resourceVersion\":\"7\"}} x", -EINVAL, 0, 0, "7", ""},
+		{"{\"metadata\"{}}", -EINVAL, 0, 0, "", ""},
+		{"[]", -EINVAL, 0, 0, "", ""},
+		{"", -EINVAL, 0, 0, "", ""},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(CASES); i++) {
@@ -263,6 +336,7 @@ Test(kube_object, pages)
 		cr_expect_eq(kube_page_read(slice_str(CASES[i].text), count_item, NULL, &page),
 			CASES[i].result, "%s", CASES[i].text);
 		cr_expect_eq(items, CASES[i].items, "%s", CASES[i].text);
+		cr_expect_eq(page.unread, CASES[i].unread, "%s", CASES[i].text);
 		cr_expect_str_eq(page.version, CASES[i].version);
 		cr_expect_str_eq(page.next, CASES[i].next);
 	}
@@ -294,6 +368,37 @@ Test(kube_object, too_long_and_too_deep)
 	cr_expect_eq(kube_parse(slice_of(text, size), &object), -E2BIG);
 	memset(text, '[', size);
 	cr_expect_eq(kube_parse(slice_of(text, size), &object), -E2BIG);
+	memset(text, '[', KUBE_OBJECT_MAX);
+	cr_expect_eq(kube_parse(slice_of(text, KUBE_OBJECT_MAX), &object), -E2BIG);
+}
+
+Test(kube_object, one_object_too_long_is_not_the_others_end)
+{
+	static const char HEAD[] =
+		"{\"metadata\":{\"resourceVersion\":\"5\"},\"items\":[{},{\"a\":\"";
+	size_t size = KUBE_OBJECT_MAX + 1000;
+	_free_ char *text = malloc(size);
+	struct kube_page page;
+
+	memset(text, '{', size);
+	memcpy(text, HEAD, sizeof(HEAD) - 1);
+	memcpy(text + size - 13, "\"},{\"b\":1}]}", 13);
+	items = 0;
+	cr_expect_eq(kube_page_read(slice_of(text, size), count_item, NULL, &page), 0);
+	cr_expect_eq(items, 2);
+	cr_expect_eq(page.unread, 1);
+}
+
+/* As the last page it would make all that follow look gone. */
+Test(kube_object, a_continuation_that_does_not_fit_is_an_error)
+{
+	_free_ char *text = malloc(8192);
+	struct kube_page page;
+
+	sprintf(text,
+		"{\"metadata\":{\"resourceVersion\":\"5\",\"continue\":\"%03000d\"},\"items\":[]}",
+		0);
+	cr_expect_eq(kube_page_read(slice_str(text), count_item, NULL, &page), -E2BIG);
 }
 
 Test(kube_object, lines)

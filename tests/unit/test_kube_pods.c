@@ -144,6 +144,27 @@ Test(kube_pods, a_static_pod_by_its_hash)
 	cr_expect(kube_pods_find(pods, &container, &index));
 }
 
+/* Whoever claims to be that pod as well changes nothing, and costs no place. */
+Test(kube_pods, a_static_pod_of_two_claims_is_the_first)
+{
+	struct container container = {.id = "x", .pod_uid = "8d2ad8a45c1e4c1f9a530f1c2d3e4f50"};
+	struct kube_pods_stats stats;
+	int index;
+
+	for (int i = 0; i < 20; i++) {
+		struct kube_pod pod = pod_of(1 + i % 2, false, "a");
+		const struct kube_pod *found;
+
+		strcpy(pod.static_uid, container.pod_uid);
+		kube_pods_put(pods, &pod);
+		found = kube_pods_find(pods, &container, &index);
+		cr_assert(found);
+	}
+	kube_pods_stats(pods, &stats);
+	cr_expect_eq(stats.known, 2);
+	cr_expect_eq(stats.full, 0);
+}
+
 /* Its last spans are still to come. */
 Test(kube_pods, one_that_is_gone_stays_for_a_while)
 {
@@ -241,6 +262,9 @@ static void put_slice(const char *name, const char *service, const char *const *
 	strcpy(slice->namespace, "bank");
 	strcpy(slice->name, name);
 	strcpy(slice->service, service);
+	slice->port_count = 2;
+	slice->ports[0] = 8080;
+	slice->ports[1] = 9090;
 	for (; *ips; ips++)
 		address(*ips, slice->ips[slice->count++]);
 	kube_peers_put_slice(peers, slice);
@@ -249,17 +273,22 @@ static void put_slice(const char *name, const char *service, const char *const *
 #define slice_with(name, service, ...)                                                             \
 	put_slice(name, service, (const char *const[]){__VA_ARGS__, NULL})
 
-static const char *peer_of(const char *ip)
+static const char *peer_at(const char *ip, uint16_t port)
 {
 	static char name[KUBE_LABEL];
 	struct kube_peer peer;
 	uint8_t addr[ADDR_LEN];
 
 	address(ip, addr);
-	if (!kube_peers_find(peers, addr, &peer))
+	if (!kube_peers_find(peers, addr, port, &peer))
 		return "";
 	snprintf(name, sizeof(name), "%.*s", (int)peer.name.len, peer.name.ptr);
 	return name;
+}
+
+static const char *peer_of(const char *ip)
+{
+	return peer_at(ip, 9090);
 }
 
 TestSuite(kube_peers, .init = start_peers, .fini = stop_peers);
@@ -280,6 +309,16 @@ Test(kube_peers, by_address_of_the_service_and_of_its_endpoints)
 	cr_expect_str_eq(peer_of("10.96.0.1"), "");
 	kube_peers_service_gone(peers, "bank", "api");
 	cr_expect_str_eq(peer_of("10.96.0.2"), "");
+}
+
+/* A pod may share the address of its node, where others listen as well. */
+Test(kube_peers, an_endpoint_is_an_address_and_a_port)
+{
+	put_service("api", "10.96.0.1");
+	slice_with("exporter-1", "exporter", "10.224.0.4");
+	cr_expect_str_eq(peer_at("10.224.0.4", 8080), "exporter");
+	cr_expect_str_eq(peer_at("10.224.0.4", 10250), "");
+	cr_expect_str_eq(peer_at("10.96.0.1", 10250), "api", "a service has its address alone");
 }
 
 /* Never a wrong name. */
@@ -345,6 +384,8 @@ Test(kube_peers, at_random)
 		strcpy(slice->namespace, "n");
 		sprintf(slice->name, "slice%d", s);
 		sprintf(slice->service, "service%d", s / 2);
+		slice->port_count = 1;
+		slice->ports[0] = 9090;
 		memset(owner[s], 0, sizeof(owner[s]));
 		if (rand_r(&seed) % 4 == 0) {
 			kube_peers_slice_gone(peers, "n", slice->name);

@@ -254,7 +254,7 @@ class Pod:
         self.image, self.path_uid = image, self.uid
         if form == "static":
             self.path_uid = self.uid.replace("-", "")
-            self.annotations["kubernetes.io/config.hash"] = self.path_uid
+            self.annotations.update({f"kubernetes.io/config.{what}": self.path_uid for what in ("hash", "mirror")})
         self.cgroup = Cgroup(FORMS[form].format(uid=self.path_uid, uid_=self.path_uid.replace("-", "_"), id=self.id),
                              parent=lab.cgroup)
 
@@ -295,7 +295,7 @@ def service(name, namespace="bank", ip=None):
     return {"kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
 
 
-def endpointslice(name, of, ips, namespace="bank"):
-    return {"kind": "EndpointSlice", "addressType": "IPv4",
+def endpointslice(name, of, ips, namespace="bank", port=80):
+    return {"kind": "EndpointSlice", "addressType": "IPv4", "ports": [{"port": port}],
             "metadata": {"name": name, "namespace": namespace, "labels": {"kubernetes.io/service-name": of}},
             "endpoints": [{"addresses": [ip]} for ip in ips]}
