@@ -256,6 +256,14 @@ int http_new(const char *listen, const struct snapshot_source *source, struct ht
 	if (r < 0)
 		return r;
 	fd = listen_at(&addr, len);
+	if (fd == -EAFNOSUPPORT && listen[0] == ':') { /* this kernel has no IPv6 */
+		struct sockaddr_in any = {.sin_family = AF_INET,
+			.sin_port = ((struct sockaddr_in6 *)&addr)->sin6_port};
+
+		memset(&addr, 0, sizeof(addr));
+		memcpy(&addr, &any, sizeof(any));
+		fd = listen_at(&addr, sizeof(any));
+	}
 	if (fd < 0)
 		return fd;
 	http = calloc(1, sizeof(*http));

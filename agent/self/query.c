@@ -6,12 +6,11 @@
 
 #define TIMEOUT_SECONDS 5L
 
-/* Where a listener on every address answers. */
+/* A listener on every address answers there, also where IPv6 is switched off. */
 static const char *host_of(const char *listen, const char *colon, char *buf, size_t cap)
 {
-	if (colon == listen || strncmp(listen, "[::]:", 5) == 0)
-		return "[::1]";
-	if (strncmp(listen, "0.0.0.0:", 8) == 0)
+	if (colon == listen || strncmp(listen, "[::]:", 5) == 0 ||
+		strncmp(listen, "0.0.0.0:", 8) == 0)
 		return "127.0.0.1";
 	snprintf(buf, cap, "%.*s", (int)(colon - listen), listen);
 	return buf;
