@@ -14,6 +14,7 @@ BEGIN, END = "<!-- values:begin -->\n", "<!-- values:end -->\n"
 TEXT, LIST, MAP = {"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "object"}
 # Kubernetes refuses other labels, and `--set …=true` makes a boolean.
 TEXTS = {"type": "object", "additionalProperties": TEXT}
+PORTS = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
 # What the values themselves do not show.
 TYPES = {
     "image.digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
@@ -21,10 +22,11 @@ TYPES = {
     "image.pullPolicy": {"enum": ["IfNotPresent", "Always", "Never"]},
     "image.pullSecrets": LIST,
     "extraCapabilities": {"type": "array", "items": {"type": "string", "pattern": "^[A-Z_]+$", "not": {"enum": ["ALL"]}}},
-    "seccompProfile": {"enum": ["RuntimeDefault", "Unconfined"]},
+    "seccompProfile": {"type": "string", "pattern": "^[^/]"},
     "maxUnavailable": {"type": ["string", "integer"], "pattern": "^([1-9][0-9]?|100)%$", "minimum": 1},
     "terminationGracePeriodSeconds": {"type": "integer", "minimum": 1},
-    "networkPolicy.egressPorts": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}},
+    "networkPolicy.dnsPorts": {**PORTS, "minItems": 1},  # a rule without any port lets everything out
+    "networkPolicy.egressPorts": PORTS,
     "resources": {"type": "object", "additionalProperties": False,
                   "properties": {"requests": MAP, "limits": MAP, "claims": {"type": "array"}}},
     "env": {"type": "array", "items": {"type": "object", "required": ["name"], "properties": {"name": TEXT}}},
@@ -53,7 +55,7 @@ def options():
 
 def option(expected):
     if m := re.match(r"one of (.*)", expected):
-        # YAML takes on and off for booleans, and weft takes both
+        # YAML takes on and off for booleans; the chart gives weft the words
         return {"enum": m[1].split(", ") + ([True, False] if "off" in m[1].split(", ") else [])}
     if m := re.match(r"a number from (\d+) to (\d+)$", expected):
         if m[2] == "1":
@@ -65,7 +67,33 @@ def option(expected):
         return LIST
     if expected.startswith("a map"):
         return {"type": ["object", "string"]}
-    return {"type": ["string", "integer"]} if re.match("a time|a size|whole seconds", expected) else TEXT
+    if m := re.match(r"a time from (\d+)ms to (\d+)s", expected):
+        return time({"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}, int(m[1]), int(m[2]) * 1000)
+    if m := re.match(r"whole seconds, .*, at most (\d+)h$", expected):
+        return time({"s": 1, "m": 60, "h": 3600}, 0, int(m[1]) * 3600)
+    return {"type": ["string", "integer"]} if expected.startswith("a size") else TEXT
+
+
+def time(units, least, most):
+    """What read_time() in agent/config_value.c takes: a whole number with a unit. Only zero can do without."""
+    ways = [rf"0*({up_to(most // factor)})[ \t]*{unit}" for unit, factor in units.items()]
+    if least:
+        return {"type": "string", "pattern": pattern(ways), "not": {"pattern": r"^[ \t]*0+[^0-9]"}}
+    return {"anyOf": [{"const": 0}, {"type": "string", "pattern": pattern(["0", *ways])}]}
+
+
+def pattern(ways):
+    return rf"^[ \t]*({'|'.join(ways)})[ \t]*$"
+
+
+def up_to(most):
+    """Matches the numbers from 0 to this one: those with fewer digits, those with a smaller digit somewhere, and it."""
+    digits = str(most)
+    ways = [f"[0-9]{{1,{len(digits) - 1}}}"] if len(digits) > 1 else []
+    for i, digit in enumerate(digits):
+        if digit != "0":
+            ways.append(f"{digits[:i]}[0-{int(digit) - 1}][0-9]{{{len(digits) - i - 1}}}")
+    return "|".join([*ways, digits])
 
 
 def schema_of(value, path=""):

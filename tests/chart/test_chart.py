@@ -168,6 +168,8 @@ def test_probes_ask_where_weft_listens(render):
     assert container["ports"] == [{"name": "http", "containerPort": 9999}]
     paths = {k: container[k]["httpGet"]["path"] for k in ("startupProbe", "livenessProbe", "readinessProbe")}
     assert paths == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+    # which YAML would read as an octal number
+    assert agent(render({"config": {"listen": ":010"}}))[2]["ports"][0]["containerPort"] == 10
 
 
 def test_no_secret_in_a_configmap(render):
@@ -198,7 +200,8 @@ REFUSED = [
     ({"image": {"repository": ""}}, "image.repository: where the image was pushed to"),
     ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
     ({"extraCapabilities": ["ALL"]}, "extraCapabilities"),
-    ({"seccompProfile": "None"}, "seccompProfile"),
+    ({"seccompProfile": "/etc/weft.json"}, "seccompProfile"),
+    ({"seccompProfile": ""}, "seccompProfile"),
     ({"serviceAccount": {"create": False}}, "serviceAccount.name: without serviceAccount.create"),
     ({"keyVault": {"enabled": True}}, "keyVault.clientId: which workload identity"),
     ({"podMonitor": {"enable": True}}, "enable"),
@@ -211,19 +214,132 @@ REFUSED = [
     ({"config": {"otlp": {"endpoint": "https://host/v1?api-key=x"}}}, "holds a credential in its query"),
     ({"resources": {"limit": {}}}, "limit"),
     ({"terminationGracePeriodSeconds": 5}, "5 is not longer than config.drain (5s)"),
-    ({"config": {"drain": "0.5m"}}, "15 is not longer than config.drain (0.5m)"),
+    ({"config": {"drain": "1m"}}, "15 is not longer than config.drain (1m)"),
+    ({"config": {"drain": 20}}, "/config/drain"),
+    ({"config": {"drain": "0.5m"}}, "/config/drain"),
+    ({"config": {"drain": "1m30s"}}, "/config/drain"),
+    ({"config": {"kubernetes": {"wait": 5}}}, "/config/kubernetes/wait"),
+    ({"extraCapabilities": ["CAP_SYS_ADMIN"]}, "extraCapabilities: CAP_SYS_ADMIN: Kubernetes' names are without CAP_"),
+    ({"config": {"listen": ":99999"}}, "config.listen: 99999 is not a port: 1 to 65535"),
+    ({"config": {"listen": ":0"}}, "config.listen: 0 is not a port"),
+    ({"config": {"listen": ":" + "9" * 20}}, "is not a port"),
+    ({"networkPolicy": {"dnsPorts": []}}, "/networkPolicy/dnsPorts"),
 ]
 
 
-@pytest.mark.parametrize("grace,drain", [(6, None), (1, "900ms"), (61, "1m"), (1, "0s")])
+@pytest.mark.parametrize("grace,drain", [(6, None), (1, "900ms"), (61, "1m"), (1, "0s"), (1, 0), (1, "0"),
+                                         (5, " 4 s ")])
 def test_there_is_time_to_send_what_is_left(render, grace, drain):
-    values = {"terminationGracePeriodSeconds": grace, **({"config": {"drain": drain}} if drain else {})}
+    values = {"terminationGracePeriodSeconds": grace, **({} if drain is None else {"config": {"drain": drain}})}
     assert agent(render(values))[1]["terminationGracePeriodSeconds"] == grace
 
 
 @pytest.mark.parametrize("values,why", REFUSED, ids=lambda x: x if isinstance(x, str) else "")
 def test_refused(render, values, why):
     assert why in render(values, fails=True)
+
+
+NUMBERS = ("", "0", "00", "1", "05", "10", "11", "24", "25", "60", "61", "600", "601", "1440", "1441", "3600", "3601",
+           "60000", "60001", "86400", "86401", "600000", "600001", "3600000", "3600001", "9" * 30)
+TIMES = [*(number + unit for number in NUMBERS for unit in ("ms", "s", "m", "h", "")),
+         "5 s", "5\ts", " 5s ", "1m30s", "0.5m", "-1s", "5S", "5sec", "s", 0, 5, 20, True]
+
+
+def test_times_are_those_that_weft_takes(tmp_path):
+    """What the schema says of a time is what weft says of it."""
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = reference.options()
+    path = tmp_path / "weft.yaml"
+    keys = [m[1] for m in re.finditer(r"^\| `([\w.]+)` .*\| (?:a time|whole seconds)", (ROOT / "README.md").read_text(),
+                                      re.M)]
+    assert len(keys) == 6
+    differ = []
+    for key in keys:
+        for time in TIMES:
+            value = time
+            for name in reversed(key.split(".")):
+                value = {name: value}
+            path.write_text(yaml.safe_dump(value))
+            done = subprocess.run([ROOT / "build/agent/weft", "check-config", "--config", path], capture_output=True,
+                                  check=False)
+            if jsonschema.Draft7Validator(schema).is_valid(value) != (done.returncode == 0):
+                differ.append((key, time, done.returncode))
+    assert not differ
+
+
+def test_the_test_runs_where_weft_does(render):
+    """`helm test` says something about weft only if nothing but weft can make it fail."""
+    certificate = {"name": "certs", "secret": {"secretName": "ca", "defaultMode": 0o400}}
+    found = render({
+        "image": {"pullSecrets": ["registry"]}, "nodeSelector": {"pool": "apps"},
+        "tolerations": [{"key": "pool", "operator": "Exists"}], "secrets": {"otlpHeaders": {"name": "backend"}},
+        "config": {"otlp": {"certificate": "/certs/ca.pem"}}, "env": [{"name": "WEFT_LOG_LEVEL", "value": "debug"}],
+        "volumes": [certificate], "volumeMounts": [{"name": "certs", "mountPath": "/certs"}]})
+    _, pod, container = agent(found)
+    [test] = [p["spec"] for p in found["Pod"]]
+    [one] = test["containers"]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "apps"}
+    for key in ("imagePullSecrets", "nodeSelector", "tolerations", "affinity", "serviceAccountName"):
+        assert test[key] == pod[key], key
+    assert one["env"] == container["env"]
+    assert {"WEFT_LOG_LEVEL", "OTEL_EXPORTER_OTLP_HEADERS"} <= {e["name"] for e in one["env"]}
+    assert [m["mountPath"] for m in one["volumeMounts"]] == ["/etc/weft", "/certs"]
+    assert certificate in test["volumes"] and certificate in pod["volumes"]
+    assert {"name": "certs", "mountPath": "/certs"} in container["volumeMounts"]
+    # it is not root, and a Secret's file of mode 0400 is root's
+    assert test["securityContext"]["fsGroup"] == test["securityContext"]["runAsUser"]
+
+
+@pytest.mark.parametrize("otlp,port", [
+    ({}, 4318), ({"endpoint": "https://backend.example.com/otlp"}, 443), ({"endpoint": "HTTP://[::1]/a:1?b=:2"}, 80),
+    ({"endpoint": "http://[fd00::1]:8080"}, 8080),
+    ({"endpoint": "http://a:1111", "traces_endpoint": "http://b:2222/v1/traces"}, 2222),
+    ({"endpoint": "collector:14317", "protocol": "grpc"}, 14317), ({"endpoint": "collector", "protocol": "grpc"}, 443),
+    ({"endpoint": "collector", "protocol": "grpc", "insecure": True}, 80)], ids=str)
+def test_network_policy(render, otlp, port):
+    """Out goes what weft asks: DNS, the API server, the collector where it is. Probes and scrapes come in only."""
+    def out(**values):
+        [policy] = render({"networkPolicy": {"enabled": True, **values.pop("policy", {})}, **values})["NetworkPolicy"]
+        assert policy["spec"]["ingress"] == [{"ports": [{"port": 9464, "protocol": "TCP"}]}]
+        [rule] = policy["spec"]["egress"]
+        return [(p["protocol"], p["port"]) for p in rule["ports"]]
+    usual = [443, 6443, 4317, 4318]
+    tcp = [port, *(p for p in usual if p != port)]
+    assert out(config={"otlp": otlp}) == [("UDP", 53), ("TCP", 53), *(("TCP", p) for p in tcp)]
+    assert out(config={"otlp": otlp, "exporters": ["json"]}, policy={"egressPorts": [16443], "dnsPorts": [5353]}) == [
+        ("UDP", 5353), ("TCP", 5353), ("TCP", 16443)]
+
+
+def test_api_groups(render):
+    azure = "azmonitoring.coreos.com/v1"
+    found = render(EVERYTHING)
+    assert found["ServiceMonitor"][0]["apiVersion"] == "monitoring.coreos.com/v1"
+    found = render({"serviceMonitor": {"enabled": True, "apiVersion": azure}})
+    assert found["ServiceMonitor"][0]["apiVersion"] == azure
+    assert found["Service"][0]["apiVersion"] == "v1"
+
+
+@pytest.mark.parametrize("name,profile", [
+    ("Unconfined", {"type": "Unconfined"}), ("RuntimeDefault", {"type": "RuntimeDefault"}),
+    ("profiles/weft.json", {"type": "Localhost", "localhostProfile": "profiles/weft.json"})])
+def test_profiles(render, name, profile):
+    _, pod, container = agent(render({"seccompProfile": name, "appArmorProfile": name}))
+    assert pod["securityContext"]["seccompProfile"] == profile
+    assert container["securityContext"]["appArmorProfile"] == profile
+
+
+@pytest.mark.parametrize("enabled,word", [("on", "on"), (True, "on"), ("auto", "auto"), ("off", "off"), (False, "off")])
+def test_a_token_only_for_who_asks(render, tmp_path, enabled, word):
+    """YAML's off is false, and weft takes the word only."""
+    found = render({"config": {"kubernetes": {"enabled": enabled}}})
+    assert agent(found)[1]["automountServiceAccountToken"] is (word != "off")
+    assert {"ClusterRole", "ClusterRoleBinding"} & set(found) == (
+        set() if word == "off" else {"ClusterRole", "ClusterRoleBinding"})
+    path = tmp_path / "weft.yaml"
+    path.write_text(found["ConfigMap"][0]["data"]["weft.yaml"])
+    assert yaml.safe_load(path.read_text())["kubernetes"]["enabled"] == word
+    subprocess.run([ROOT / "build/agent/weft", "check-config", "--config", path], capture_output=True, check=True)
 
 
 def test_metrics_exist(render):

@@ -52,7 +52,107 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if regexMatch "^(127\\.|localhost:|\\[::1\\])" $listen -}}
 {{- fail "config.listen: the kubelet's probes come from outside of the pod and cannot reach a loopback address" -}}
 {{- end -}}
-{{- regexFind "[0-9]+$" $listen -}}
+{{- $port := regexFind "[0-9]+$" $listen -}}
+{{- if or (lt (atoi $port) 1) (gt (atoi $port) 65535) -}}
+{{- fail (printf "config.listen: %s is not a port: 1 to 65535" $port) -}}
+{{- end -}}
+{{- atoi $port -}}
+{{- end -}}
+
+{{/* auto, on or off. Without quotes YAML takes the last two for booleans, and weft knows the words only. */}}
+{{- define "weft.kubernetes" -}}
+{{- $kubernetes := .Values.config.kubernetes | default dict -}}
+{{- get $kubernetes "enabled" | toString | default "auto" | replace "true" "on" | replace "false" "off" -}}
+{{- end -}}
+
+{{/* Where spans go; nothing without the exporter otlp. The more particular one wins. */}}
+{{- define "weft.endpoint" -}}
+{{- if has "otlp" (.Values.config.exporters | default (list "otlp")) -}}
+{{- $otlp := .Values.config.otlp | default dict -}}
+{{- $otlp.traces_endpoint | default $otlp.endpoint | default "http://localhost:4318" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Without a port it is the scheme's. gRPC's endpoint may have no scheme: then insecure decides. */}}
+{{- define "weft.endpointPort" -}}
+{{- $otlp := .Values.config.otlp | default dict -}}
+{{- $server := include "weft.endpoint" . | lower | regexFind "^([a-z]+://)?[^/?#]+" -}}
+{{- $port := regexFind ":[0-9]+$" $server | trimPrefix ":" -}}
+{{- if or $port (not $server) -}}
+{{- $port -}}
+{{- else if or (hasPrefix "http://" $server) (and $otlp.insecure (not (contains "://" $server))) -}}
+80
+{{- else -}}
+443
+{{- end -}}
+{{- end -}}
+
+{{/* Where a pod runs, and who may pull its image. The test takes the same: else it is Pending, or cannot be pulled,
+     where weft runs. An account can bring Secrets for pulling as well, and on OpenShift the right to its user. */}}
+{{- define "weft.place" -}}
+serviceAccountName: {{ include "weft.serviceAccount" . }}
+nodeSelector:
+  kubernetes.io/os: linux
+  {{- with .Values.nodeSelector }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+affinity:
+  {{- if .Values.affinity }}
+  {{- toYaml .Values.affinity | nindent 2 }}
+  {{- else }}
+  nodeAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      nodeSelectorTerms:
+        - matchExpressions:
+            - {key: kubernetes.io/arch, operator: In, values: [amd64, arm64]}
+            - {key: type, operator: NotIn, values: [virtual-kubelet]}
+  {{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* All that the configuration is read from or names: environment and files. */}}
+{{- define "weft.env" -}}
+- name: WEFT_CONFIG
+  value: /etc/weft/weft.yaml
+- name: WEFT_NODE_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: spec.nodeName
+{{- with include "weft.headersSecret" . }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: {{ $.Values.secrets.otlpHeaders.key }}
+{{- end }}
+{{- with .Values.env }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "weft.volumeMounts" -}}
+- {name: config, mountPath: /etc/weft, readOnly: true}
+{{- with .Values.volumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "weft.volumes" -}}
+- name: config
+  configMap:
+    name: {{ include "weft.fullname" . }}
+{{- with .Values.volumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/* BPF and PERFMON load and attach the programs; SYS_PTRACE and DAC_READ_SEARCH read other pods' /proc and find a
@@ -67,13 +167,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if or (eq ($capture.hooks | default "auto") "syscalls") (eq ($capture.transport | default "ringbuf") "perf") -}}
 {{- $all = append $all "SYS_ADMIN" -}}
 {{- end -}}
+{{- range .Values.extraCapabilities -}}
+{{- if hasPrefix "CAP_" . -}}
+{{- fail (printf "extraCapabilities: %s: Kubernetes' names are without CAP_: %s" . (trimPrefix "CAP_" .)) -}}
+{{- end -}}
+{{- end -}}
 {{- concat $all .Values.extraCapabilities | uniq | toYaml -}}
 {{- end -}}
 
 {{/* The kubelet kills what has not ended by then. */}}
 {{- define "weft.gracePeriod" -}}
-{{- $drain := .Values.config.drain | default "5s" | toString -}}
-{{- $seconds := regexFind "^[0-9.]+" $drain | float64 -}}
+{{- $drain := get .Values.config "drain" | toString | default "5s" | trim -}}
+{{- $seconds := regexFind "^[0-9]+" $drain | float64 -}}
 {{- if hasSuffix "ms" $drain -}}
 {{- $seconds = divf $seconds 1000 -}}
 {{- else if hasSuffix "m" $drain -}}
@@ -116,12 +221,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{- define "weft.appArmor" -}}
-{{- if has .Values.appArmorProfile (list "Unconfined" "RuntimeDefault") -}}
-type: {{ .Values.appArmorProfile }}
+{{/* A value of seccompProfile or appArmorProfile as Kubernetes has it. */}}
+{{- define "weft.profile" -}}
+{{- if has . (list "Unconfined" "RuntimeDefault") -}}
+type: {{ . }}
 {{- else -}}
 type: Localhost
-localhostProfile: {{ .Values.appArmorProfile }}
+localhostProfile: {{ . }}
 {{- end -}}
 {{- end -}}
 
