@@ -217,8 +217,11 @@ static __always_inline int moved_emit(void *ctx, __u32 slot, __u64 size, struct 
 	struct scratch *s = bpf_map_lookup_elem(&scratches, &slot);
 	__u64 tries = cnt->v[WEFT_COUNT_EMITTED] + cnt->v[WEFT_COUNT_LOST_FULL];
 
-	barrier_var(size); /* lest the verifier lose sight of the bound */
-	if (!s || !size || size > sizeof(s->data) + WEFT_CAPTURE_BYTES)
+	if (!s || !size)
+		return 0;
+	/* one comparison for both ends, of another register, would lose the bound: Linux 6.12 */
+	barrier_var(size);
+	if (size > sizeof(s->data) + WEFT_CAPTURE_BYTES)
 		return 0;
 	if (emit(ctx, s, size, tries % LOOK_EVERY ? EMIT_QUIET : EMIT_LOOK))
 		cnt->v[WEFT_COUNT_LOST_FULL]++;
