@@ -92,17 +92,15 @@ bool container_of_cgroup(struct slice path, struct container *ret_container)
 	while (path.len) {
 		struct slice part = slice_cut(&path, '/');
 		struct slice before = part;
-		char id[CONTAINER_ID_LEN + 1];
 
-		if (read_container(part, id)) {
-			memcpy(found.id, id, sizeof(id));
-			inside = true;
-		}
-		if (read_pod(slice_cut(&before, ':'), found.pod_uid) &&
-			!memchr(part.ptr, ':', part.len)) {
-			/* of a pod inside of a container (kind): what came before was the node */
+		/* of a pod inside of a container (kind): what came before was the node */
+		if (read_pod(slice_cut(&before, ':'), found.pod_uid))
 			inside = false;
-		}
+		/* of a container inside of a pod's (Docker in Docker): no pod's status names it */
+		if (inside && found.pod_uid[0])
+			continue;
+		if (read_container(part, found.id))
+			inside = true;
 	}
 	if (!inside)
 		return false;

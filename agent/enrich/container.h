@@ -22,5 +22,6 @@ struct container {
 	char pod_uid[POD_UID_LEN + 1]; /* with dashes; empty if the path does not say */
 };
 
-/* Whether the path lies in a container; the innermost one then. */
+/* Whether the path lies in a container; then the innermost pod's own, which may have made others
+ * inside of it; in no pod, the innermost one. */
 bool container_of_cgroup(struct slice path, struct container *ret_container);

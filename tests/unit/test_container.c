@@ -46,8 +46,17 @@ static const struct {
 	{"/../../kubepods-besteffort-pod" UID_ ".slice/cri-containerd-" ID ".scope", ID, UID},
 	{"/../../../burstable/pod" UID "/" ID, ID, UID},
 	{"/../cri-containerd-" ID ".scope", ID, ""},
-	/* a container within a container */
-	{"/kubepods/pod" UID "/" ID "/docker/" ID2, ID2, UID},
+	/* a container within a container: the pod's own */
+	{"/kubepods/pod" UID "/" ID "/docker/" ID2, ID, UID},
+	{"/../../kubepods-burstable-pod" UID_ ".slice/cri-containerd-" ID ".scope/docker/" ID2, ID,
+		UID},
+	{"/system.slice/containerd.service/kubepods-pod" UID_ ".slice:cri-containerd:" ID
+	 "/docker/" ID2,
+		ID, UID},
+	{"/docker/" ID "/docker/" ID2, ID2, ""},
+	/* a node within a pod */
+	{"/kubepods/pod" HASH "/" ID2 "/docker/" ID2 "/kubelet/kubepods/pod" UID "/" ID, ID, UID},
+	{"/kubepods/pod" HASH "/" ID2 "/kubepods-pod" UID_ ".slice:cri-containerd:" ID, ID, UID},
 	/* without Kubernetes */
 	{"/docker/" ID, ID, ""},
 	{"/system.slice/docker-" ID ".scope", ID, ""},
