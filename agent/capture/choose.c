@@ -41,6 +41,14 @@ static enum rules_verdict match(const struct rules *rules, const struct choose_s
 	return verdict;
 }
 
+static bool exclude_pods(const struct rules *rules)
+{
+	for (unsigned i = 0; i < rules->n; i++)
+		if (rules->v[i].exclude && rules->v[i].kind >= RULE_NAMESPACE)
+			return true;
+	return false;
+}
+
 static enum choice choose_pod(const struct rules *rules, const struct choose_subject *s)
 {
 	if (s->left_out == LEFT_OUT_SELF)
@@ -58,12 +66,14 @@ enum choice choose(const struct rules *rules, const struct choose_subject *s)
 {
 	enum rules_verdict verdict = match(rules, s);
 	bool in_pod = s->kubernetes && s->place == PLACE_POD;
+	bool unknown = s->kubernetes && (s->place == PLACE_WAITS || s->place == PLACE_LOST);
 
 	if (in_pod && s->wish != POD_SILENT)
 		return s->wish == POD_YES ? CHOICE_ANNOTATED : CHOICE_REFUSED;
 	if (verdict == RULES_EXCLUDE)
 		return CHOICE_EXCLUDED;
-	if (verdict == RULES_INCLUDE)
+	/* an exclude rule wins: not until it is certain that none matches */
+	if (verdict == RULES_INCLUDE && !(unknown && exclude_pods(rules)))
 		return CHOICE_RULE;
 	if (in_pod)
 		return choose_pod(rules, s);

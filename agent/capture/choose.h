@@ -6,6 +6,7 @@
  * host every process that listens on TCP and its clients on this host; in Kubernetes every pod but
  * those of the system, those that export their own telemetry, and weft itself. A pod's own
  * annotation wins over everything. Children follow their parents where nothing is said of them.
+ * Of a pod that is not known, exclude rules about pods may match: no include rule helps then.
  */
 #pragma once
 #include "capture/rules.h"

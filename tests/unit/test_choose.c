@@ -153,6 +153,28 @@ Test(choose, a_pod_that_is_not_known_yet)
 	cr_expect_eq(choose_with(&subject, "exe=nginx"), CHOICE_NO_RULE);
 }
 
+Test(choose, an_exclude_rule_that_may_match_wins_over_an_include_rule)
+{
+	static const enum place UNKNOWN[] = {PLACE_WAITS, PLACE_LOST};
+	static const enum choice UNSURE[] = {CHOICE_WAITS, CHOICE_LOST};
+	struct choose_subject subject = in_pod();
+	uint16_t port = 80;
+
+	subject.rules.pod = NULL;
+	subject.ports = &port;
+	subject.port_count = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(UNKNOWN); i++) {
+		subject.place = UNKNOWN[i];
+		cr_expect_eq(choose_with(&subject, "exe=python3", "!namespace=secret"), UNSURE[i]);
+		cr_expect_eq(choose_with(&subject, "port=80", "!label=app=x"), UNSURE[i]);
+		cr_expect_eq(choose_with(&subject, "exe=python3", "!exe=nginx"), CHOICE_RULE);
+		cr_expect_eq(choose_with(&subject, "exe=python3", "namespace=shop"), CHOICE_RULE,
+			"nothing can leave it out");
+	}
+	subject.place = PLACE_HOST;
+	cr_expect_eq(choose_with(&subject, "exe=python3", "!namespace=secret"), CHOICE_RULE);
+}
+
 Test(choose, children_follow_where_nothing_is_said)
 {
 	struct choose_subject subject = in_pod();
