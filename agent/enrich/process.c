@@ -12,11 +12,6 @@
 static const struct slice SERVICE_NAME = {"service.name", 12};
 static const struct slice SERVICE_INSTANCE = {"service.instance.id", 19};
 
-static struct text attrs_text(struct process_attrs *attrs)
-{
-	return (struct text){.buf = attrs->text, .cap = PROCESS_TEXT, .used = attrs->used};
-}
-
 static struct attr *attr_find(struct process_attrs *attrs, struct slice key)
 {
 	for (unsigned i = 0; i < attrs->n; i++)
@@ -25,13 +20,15 @@ static struct attr *attr_find(struct process_attrs *attrs, struct slice key)
 	return NULL;
 }
 
-bool process_attr_set(struct process_attrs *attrs, struct slice key, struct slice value)
+/* With this much room for all attributes. */
+static bool attr_set(struct process_attrs *attrs, unsigned max, size_t max_text, struct slice key,
+	struct slice value)
 {
-	struct text text = attrs_text(attrs);
+	struct text text = {.buf = attrs->text, .cap = max_text, .used = attrs->used};
 	struct attr *attr = attr_find(attrs, key);
 	size_t from;
 
-	if (!attr && attrs->n == RESOURCE_MAX_ATTRS)
+	if (!attr && attrs->n >= max)
 		return false;
 	text_put(&text, key);
 	key = text_since(&text, attrs->used);
@@ -45,6 +42,17 @@ bool process_attr_set(struct process_attrs *attrs, struct slice key, struct slic
 	*attr = (struct attr){.key = key, .str = value, .type = ATTR_STRING};
 	attrs->used = text.used;
 	return true;
+}
+
+bool process_attr_set(struct process_attrs *attrs, struct slice key, struct slice value)
+{
+	return attr_set(attrs, RESOURCE_MAX_ATTRS, RESOURCE_TEXT, key, value);
+}
+
+/* What the process says of itself. */
+static bool own_set(struct process_attrs *attrs, struct slice key, struct slice value)
+{
+	return attr_set(attrs, PROCESS_MAX_ATTRS, PROCESS_TEXT, key, value);
 }
 
 bool process_attr_set_int(struct process_attrs *attrs, struct slice key, int64_t value)
@@ -116,7 +124,7 @@ static int attrs_parse(struct process_attrs *set, struct slice list, bool is_ext
 			continue;
 		if (is_extra && (slice_eq(key, SERVICE_NAME) || slice_eq(key, SERVICE_INSTANCE)))
 			continue;
-		process_attr_set(set, key, value);
+		own_set(set, key, value);
 	}
 	return 0;
 }
@@ -160,7 +168,7 @@ static void set_joined(struct process_attrs *attrs, struct slice key, struct sli
 	text_put(&text, a);
 	text_put(&text, sep);
 	text_put(&text, b);
-	process_attr_set(attrs, key, text_since(&text, 0));
+	own_set(attrs, key, text_since(&text, 0));
 }
 
 void process_attrs_make(const struct process_info *info, const struct process_host *host,
@@ -178,16 +186,17 @@ void process_attrs_make(const struct process_info *info, const struct process_ho
 	name = text_utf8(&text, slice_trim(name));
 
 	/* service.name first, so that it is there whatever else finds no room. */
-	set_joined(ret_attrs, SERVICE_NAME, SLICE("unknown_service"), SLICE(":"), exe);
+	if (!name.len || !own_set(ret_attrs, SERVICE_NAME, name))
+		set_joined(ret_attrs, SERVICE_NAME, SLICE("unknown_service"), SLICE(":"), exe);
 	attrs_add(ret_attrs, host->resource_attributes, true);
 	if (host->host_name.len)
-		process_attr_set(ret_attrs, SLICE("host.name"), host->host_name);
-	process_attr_set(ret_attrs, SLICE("os.type"), SLICE("linux"));
-	process_attr_set(ret_attrs, SLICE("process.executable.name"), exe);
+		own_set(ret_attrs, SLICE("host.name"), host->host_name);
+	own_set(ret_attrs, SLICE("os.type"), SLICE("linux"));
+	own_set(ret_attrs, SLICE("process.executable.name"), exe);
 	process_attrs_parse(
 		ret_attrs, process_env(info->environ, SLICE("OTEL_RESOURCE_ATTRIBUTES")));
 	if (name.len)
-		process_attr_set(ret_attrs, SERVICE_NAME, name);
+		own_set(ret_attrs, SERVICE_NAME, name);
 
 	service = attr_find(ret_attrs, SERVICE_NAME);
 	if (!service->str.len)

@@ -15,8 +15,11 @@
 #pragma once
 #include "enrich/resource.h"
 
-#define PROCESS_TEXT    4096
-#define PROCESS_ENVIRON (64u * 1024) /* most of a process' environment that is read */
+/* Most of what a process says of itself. There is room for more in a resource: what is said of its
+ * pod, which tells it from others that say the same. */
+#define PROCESS_MAX_ATTRS (RESOURCE_MAX_ATTRS - 16)
+#define PROCESS_TEXT      (RESOURCE_TEXT - 1024)
+#define PROCESS_ENVIRON   (64u * 1024) /* most of a process' environment that is read */
 
 /* What is known of a process. */
 struct process_info {
@@ -31,13 +34,14 @@ struct process_host {
 	struct slice resource_attributes; /* weft's own OTEL_RESOURCE_ATTRIBUTES */
 };
 
-/* Attributes under construction; text too long or too many are left out. */
+/* Attributes under construction; text too long or too many are left out. They always fit into a
+ * resource. */
 struct process_attrs {
 	unsigned n;
 	bool has_instance; /* the process' environment gives service.instance.id */
 	struct attr attrs[RESOURCE_MAX_ATTRS];
 	size_t used;
-	char text[PROCESS_TEXT];
+	char text[RESOURCE_TEXT];
 };
 
 /* Sets an attribute, over an earlier one of the same key; copies. false: there was no room. */
@@ -54,7 +58,7 @@ int process_attrs_parse(struct process_attrs *attrs, struct slice list);
  * there. A last string without NUL was cut and does not count. */
 struct slice process_env(struct slice env, struct slice name);
 
-/* Pure. */
+/* Pure. Within PROCESS_MAX_ATTRS and PROCESS_TEXT. */
 void process_attrs_make(const struct process_info *info, const struct process_host *host,
 	struct process_attrs *ret_attrs);
 

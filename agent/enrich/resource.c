@@ -8,11 +8,7 @@
 #include <stdatomic.h>
 #include <xxhash.h>
 
-/* Most text of a resource: some 20 attributes, of a pod's names mostly. Pages that nothing was
- * written to are not resident. Each place has its own, so that one who reads a place that is used
- * again, against the rules, still reads text. */
-#define TEXT_PER_RESOURCE 3072
-#define INDEX_BITS        16
+#define INDEX_BITS 16
 
 struct place {
 	struct resource resource;
@@ -30,7 +26,9 @@ struct resource_table {
 	unsigned slots; /* a power of two, at least twice the capacity */
 	uint32_t *slot; /* index + 1 by hash, open addressing; 0: empty */
 	struct place *v;
-	char *text;
+	char *text; /* RESOURCE_TEXT for each place, so that one who reads a place that is used
+		     * again, against the rules, still reads text. Pages that nothing was written to
+		     * are not resident. */
 	_Atomic uint64_t overflows;
 };
 
@@ -52,7 +50,7 @@ int resource_table_new(unsigned capacity, struct resource_table **ret_table)
 	table->slot = calloc(table->slots, sizeof(*table->slot));
 	table->free = calloc(table->capacity, sizeof(*table->free));
 	table->v = calloc(table->capacity, sizeof(*table->v));
-	table->text = malloc((size_t)table->capacity * TEXT_PER_RESOURCE);
+	table->text = malloc((size_t)table->capacity * RESOURCE_TEXT);
 	if (!table->slot || !table->free || !table->v || !table->text) {
 		resource_table_free(table);
 		return -ENOMEM;
@@ -124,7 +122,7 @@ static bool resource_eq(const struct resource *a, const struct resource *b)
 /* Replaces borrowed text by copies in buf; false if they do not fit. */
 static bool resource_own(char *buf, struct resource *resource)
 {
-	struct text t = {.buf = buf, .cap = TEXT_PER_RESOURCE};
+	struct text t = {.buf = buf, .cap = RESOURCE_TEXT};
 
 	for (unsigned i = 0; i < resource->n; i++) {
 		struct attr *attr = &resource->attrs[i];
@@ -213,7 +211,7 @@ uint32_t resource_intern(struct resource_table *table, const struct attr *attrs,
 	}
 	index = table->free_count ? table->free[table->free_count - 1] : table->fresh;
 	if (index == table->capacity ||
-		!resource_own(table->text + (size_t)index * TEXT_PER_RESOURCE, &wanted)) {
+		!resource_own(table->text + (size_t)index * RESOURCE_TEXT, &wanted)) {
 		atomic_fetch_add_explicit(&table->overflows, 1, memory_order_relaxed);
 		return 0;
 	}
@@ -243,6 +241,11 @@ struct slice resource_service(const struct resource *resource)
 		if (slice_eq(resource->attrs[i].key, UNKNOWN.key))
 			return resource->attrs[i].str;
 	return UNKNOWN.str;
+}
+
+unsigned resource_capacity(const struct resource_table *table)
+{
+	return table->capacity;
 }
 
 unsigned resource_count(const struct resource_table *table)

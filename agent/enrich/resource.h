@@ -11,7 +11,8 @@
 #pragma once
 #include "span/span.h"
 
-#define RESOURCE_MAX_ATTRS 40
+#define RESOURCE_MAX_ATTRS 56
+#define RESOURCE_TEXT      4096 /* of all of its attributes */
 
 struct resource {
 	unsigned n;
@@ -24,9 +25,10 @@ struct resource_table;
  * service.name=unknown_service, for whatever no longer fits (counted by resource_overflows). */
 int resource_table_new(unsigned capacity, struct resource_table **ret_table);
 void resource_table_free(struct resource_table *table);
+unsigned resource_capacity(const struct resource_table *table);
 
-/* The id of an equal resource, made if need be; copies. 0 when the table is full. Pipeline
- * thread. */
+/* The id of an equal resource, made if need be; copies. 0 when the table is full, or
+ * if they have more text than RESOURCE_TEXT. Pipeline thread. */
 uint32_t resource_intern(struct resource_table *table, const struct attr *attrs, unsigned n);
 
 /* Any thread, any id that resource_intern gave. */

@@ -280,7 +280,8 @@ Test(resource, hostile_lists_are_bounded)
 		used += (size_t)snprintf(block + used, len - used, "k%d=v,", i);
 	memset(block + used, 0, len - used);
 	process_attrs_make(&info, &host, &attrs);
-	cr_assert_eq(attrs.n, RESOURCE_MAX_ATTRS);
+	cr_assert_eq(attrs.n, PROCESS_MAX_ATTRS);
+	cr_assert(process_attr_set(&attrs, SLICE("container.id"), SLICE("c")), "of its pod's");
 	expect(&attrs, "service.name", "unknown_service:app");
 	expect(&attrs, "process.executable.name", "app");
 
@@ -289,6 +290,54 @@ Test(resource, hostile_lists_are_bounded)
 	process_attrs_make(&info, &host, &attrs);
 	cr_assert(utf8_prefix(value(&attrs, "service.name")) > 0);
 	free(block);
+}
+
+/* Whatever a process says of itself: there is room for what tells its pod, and a resource holds it.
+ */
+Test(resource, a_lot_said_of_itself)
+{
+	size_t len = PROCESS_ENVIRON, used;
+	_free_ char *block = calloc(1, len);
+	struct process_info info = {.exe = SLICE("/opt/app"), .environ = {block, len}};
+	struct process_host host = {.host_name = SLICE("n")};
+	struct resource_table *table = make(10);
+	struct process_attrs attrs;
+	char big[512];
+	uint32_t id;
+
+	used = (size_t)snprintf(block, len, "OTEL_RESOURCE_ATTRIBUTES=k=v");
+	for (int size = 256, i = 0; size; size /= 2) /* until nothing fits any more */
+		for (int end = i + 20; i < end; i++)
+			used += (size_t)snprintf(
+				block + used, len - used, ",key%02d=%0*d", i, size, 0);
+	snprintf(block + used + 1, len - used - 1, "OTEL_SERVICE_NAME=shop");
+	process_attrs_make(&info, &host, &attrs);
+	expect(&attrs, "service.name", "shop");
+	expect(&attrs, "k", "v");
+	cr_assert_gt(attrs.n, 10, "those that fit");
+	cr_assert_leq(attrs.used, PROCESS_TEXT);
+	memset(big, 'x', sizeof(big));
+	cr_assert(process_attr_set(&attrs, SLICE("container.id"), slice_of(big, 64)));
+	while (process_attr_set(&attrs, slice_of(big, attrs.n), slice_of(big, 128)))
+		;
+	id = resource_intern(table, attrs.attrs, attrs.n);
+	cr_assert_neq(id, 0);
+	cr_assert(slice_eq(resource_service(resource_get(table, id)), SLICE("shop")));
+	resource_table_free(table);
+}
+
+/* A name that is too long is none. */
+Test(resource, a_service_name_that_does_not_fit)
+{
+	_free_ char *block = calloc(1, PROCESS_ENVIRON);
+	struct process_info info = {.exe = SLICE("/opt/app"), .environ = {block, PROCESS_ENVIRON}};
+	struct process_host host = {.host_name = SLICE("n")};
+	struct process_attrs attrs;
+
+	memset(block, 'x', PROCESS_ENVIRON - 1);
+	memcpy(block, "OTEL_SERVICE_NAME=", 18);
+	process_attrs_make(&info, &host, &attrs);
+	expect(&attrs, "service.name", "unknown_service:app");
 }
 
 Test(resource, live_process)
