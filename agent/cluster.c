@@ -75,6 +75,11 @@ static bool on_wanted(void *ctx, struct proc *proc)
 	return choice_traced(procs_choose(((struct cluster *)ctx)->procs, proc));
 }
 
+static bool on_strict(void *ctx)
+{
+	return procs_rules_pods(((struct cluster *)ctx)->procs);
+}
+
 static void on_lost(void *ctx, uint64_t pod)
 {
 	on_pod(ctx, pod, false);
@@ -89,6 +94,7 @@ static void on_release(void *ctx, struct span *span)
 
 static const struct places_ops PLACES_OPS = {
 	.wanted = on_wanted,
+	.strict = on_strict,
 	.lost = on_lost,
 	.release = on_release,
 };

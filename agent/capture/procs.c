@@ -567,6 +567,11 @@ bool procs_port_excluded(const struct procs *p, uint16_t port)
 	return rules_match_port(p->rules, port) == RULES_EXCLUDE;
 }
 
+bool procs_rules_pods(const struct procs *p)
+{
+	return rules_have_pods(p->rules);
+}
+
 void procs_stats(const struct procs *p, struct procs_stats *ret_stats)
 {
 	*ret_stats = (struct procs_stats){p->seen, p->traced, p->evicted, p->ended_unseen};

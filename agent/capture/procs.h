@@ -96,6 +96,9 @@ void procs_each(struct procs *procs, procs_fn fn, void *ctx);
 /* Whether connections to this local port are left out by a rule. */
 bool procs_port_excluded(const struct procs *procs, uint16_t port);
 
+/* Whether any rule asks for something of a pod. */
+bool procs_rules_pods(const struct procs *procs);
+
 struct procs_stats {
 	uint64_t seen, traced, evicted, ended_unseen;
 };

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PENDING      512 /* resources whose pod is not known yet, or was not until lately */
 #define ROOM         (1u << 20) /* bytes of spans that wait */
 #define AGE_NS       (100 * NS_PER_MS) /* between two looks at what waits for too long */
 #define LATE_NS      (10 * NS_PER_SEC) /* spans are held for no longer before they come here */
@@ -17,13 +16,13 @@
 
 enum state { STATE_FREE, STATE_WAITS, STATE_SETTLED, STATE_UNWANTED };
 
-/* A resource without its pod. */
+/* A resource whose pod is not known yet, or was not until lately. */
 struct pending {
 	enum state state;
 	uint32_t resource; /* what the process was described as */
 	uint32_t settled; /* what it is */
 	uint64_t since_ns; /* of the state */
-	struct proc proc; /* as it was then: the first with this resource */
+	struct proc proc; /* as it was then: the first that waits */
 };
 
 /* A span in the room, followed by itself as it is packed. */
@@ -35,9 +34,10 @@ struct places {
 	struct places_env env;
 	const struct places_ops *ops;
 	void *ctx;
-	struct table by_resource; /* index into v */
-	struct pending v[PENDING];
-	unsigned in_use, waits; /* of them */
+	struct table by_key; /* index into v */
+	struct pending *v;
+	unsigned capacity, fresh; /* of them; from `fresh` on they were never used */
+	unsigned in_use, waits;
 	uint64_t aged_ns; /* when they were last looked at */
 	bool settled; /* one since the room was last looked through */
 	_Atomic unsigned count; /* spans in the room */
@@ -52,8 +52,11 @@ int places_new(const struct places_env *env, const struct places_ops *ops, void 
 
 	if (!p)
 		return -ENOMEM;
-	if (table_init(&p->by_resource, PENDING)) {
-		free(p);
+	/* so that there is one for every resource, and for every pod without one */
+	p->capacity = resource_capacity(env->resources) + env->options->max_pods;
+	p->v = calloc(p->capacity, sizeof(*p->v));
+	if (!p->v || table_init(&p->by_key, p->capacity)) {
+		places_free(p);
 		return -ENOMEM;
 	}
 	p->env = *env;
@@ -67,7 +70,8 @@ void places_free(struct places *p)
 {
 	if (!p)
 		return;
-	table_release(&p->by_resource);
+	table_release(&p->by_key);
+	free(p->v);
 	free(p);
 }
 
@@ -139,15 +143,42 @@ static enum left_out left_out(
 	return LEFT_OUT_NOT;
 }
 
-/* Whether a pod that is known may still say more of a process' container. */
-static bool is_early(const struct proc *proc, int container)
+/* What a process waits as: its resource. Resource 0 is that of all for which there was no room, of
+ * whatever pod: of these only processes wait, to be decided on; spans do not. */
+static uint64_t key_of(const struct proc *proc)
 {
-	return container < 0 && clock_monotonic() - proc->seen_ns < CONTAINER_NS;
+	return proc->resource ? proc->resource : proc->pod;
+}
+
+static uint64_t wait_ns(const struct places *p)
+{
+	return p->env.options->wait_ms * NS_PER_MS;
+}
+
+/* Whether a process still waits for what the API server says. One that is described waits as long
+ * as its resource, also if another began to before it: when that is settled all processes of the
+ * pod are decided on, and nothing would come back to one that waits for longer. */
+static bool is_waiting(const struct places *p, const struct proc *proc, uint64_t longest_ns)
+{
+	uint32_t i;
+
+	if (!proc->described)
+		return clock_monotonic() - proc->seen_ns < longest_ns;
+	i = table_find(&p->by_key, key_of(proc));
+	return i != TABLE_NONE && p->v[i].state == STATE_WAITS;
+}
+
+/* Whether a pod that is known may still say more of a process' container. */
+static bool is_early(const struct places *p, const struct proc *proc, int container)
+{
+	uint64_t wait = wait_ns(p);
+
+	return container < 0 && is_waiting(p, proc, wait < CONTAINER_NS ? wait : CONTAINER_NS);
 }
 
 static bool is_late(const struct places *p, const struct proc *proc)
 {
-	return clock_monotonic() - proc->seen_ns >= p->env.options->wait_ms * NS_PER_MS;
+	return !is_waiting(p, proc, wait_ns(p));
 }
 
 /* The pod of a process, NULL if it is not known. in: it is in one. */
@@ -181,7 +212,7 @@ void places_find(const struct places *p, struct proc *proc, struct proc_place *r
 	}
 	uid = container.pod_uid[0] || !pod ? container.pod_uid : pod->uid;
 	proc->pod = kube_pod_key(slice_str(uid));
-	if (!pod || is_early(proc, index)) {
+	if (!pod || is_early(p, proc, index)) {
 		ret_place->place = pod || !is_late(p, proc) ? PLACE_WAITS : PLACE_LOST;
 		return;
 	}
@@ -206,46 +237,59 @@ static void set_state(struct places *p, struct pending *pending, enum state stat
 	pending->since_ns = now_ns;
 	p->settled |= state != STATE_WAITS;
 	if (state == STATE_FREE)
-		table_remove(&p->by_resource, pending->resource);
+		table_remove(&p->by_key, key_of(&pending->proc));
 }
 
-/* A place for a resource that waits; NULL: all are taken. */
-static struct pending *take(struct places *p)
+/* That of this key, or one that is free; NULL: all are taken. */
+static struct pending *take(struct places *p, uint64_t key)
 {
-	for (unsigned i = 0; i < PENDING; i++)
-		if (p->v[i].state == STATE_FREE)
-			return &p->v[i];
-	return NULL;
+	uint32_t i = table_find(&p->by_key, key);
+
+	if (i != TABLE_NONE)
+		return &p->v[i];
+	for (i = p->in_use < p->fresh ? 0 : p->fresh; i < p->fresh && p->v[i].state != STATE_FREE;)
+		i++;
+	if (i == p->capacity || table_put(&p->by_key, key, i))
+		return NULL;
+	p->fresh += i == p->fresh;
+	return &p->v[i];
 }
 
-void places_describe(struct places *p, struct proc *proc, struct process_attrs *attrs)
+/* Also of one that was settled: the process is new, and is to be decided on when its time is up. */
+static void wait_for_pod(struct places *p, struct proc *proc)
 {
-	struct container container;
-	struct pending *pending;
-	const struct kube_pod *pod;
-	bool in;
-	int index;
+	struct pending *pending = take(p, key_of(proc));
 
-	pod = pod_of(p, proc, &container, &index, &in);
-	proc->has_instance = attrs->has_instance;
-	proc->named = !in || (pod && !is_early(proc, index));
-	if (in && proc->named)
-		kube_attrs_add(attrs, p->env.where, pod, index, container.id);
-	else if (in)
-		process_attr_set(attrs, SLICE("container.id"), slice_str(container.id));
-	proc->resource = intern(p, attrs);
-	if (proc->named || (!pod && is_late(p, proc)) ||
-		table_find(&p->by_resource, proc->resource) != TABLE_NONE)
-		return;
-	pending = take(p);
-	if (!pending || table_put(&p->by_resource, proc->resource, (uint32_t)(pending - p->v)))
+	if (!pending)
+		proc->resource = 0; /* or its spans would go without having waited */
+	if (!pending || pending->state == STATE_WAITS)
 		return;
 	pending->resource = pending->settled = proc->resource;
 	pending->proc = *proc;
 	set_state(p, pending, STATE_WAITS, clock_monotonic());
 }
 
-/* A resource with all that is known of the process' pod; the same if it is not known. */
+void places_describe(struct places *p, struct proc *proc, struct process_attrs *attrs)
+{
+	struct container container;
+	const struct kube_pod *pod;
+	bool in;
+	int index;
+
+	pod = pod_of(p, proc, &container, &index, &in);
+	proc->has_instance = attrs->has_instance;
+	proc->named = !in || (pod && !is_early(p, proc, index));
+	if (in && proc->named)
+		kube_attrs_add(attrs, p->env.where, pod, index, container.id);
+	else if (in) /* for which there is room; without it others could have the same resource */
+		process_attr_set(attrs, SLICE("container.id"), slice_str(container.id));
+	proc->resource = intern(p, attrs);
+	if (!proc->named && (pod || !is_late(p, proc)))
+		wait_for_pod(p, proc);
+}
+
+/* A resource with all that is known of the process' pod; the same if that is nothing, or if there
+ * is no room for another. */
 static uint32_t with_pod(struct places *p, const struct proc *proc, uint32_t resource)
 {
 	const struct resource *was = resource_get(p->env.resources, resource);
@@ -253,6 +297,7 @@ static uint32_t with_pod(struct places *p, const struct proc *proc, uint32_t res
 	struct container container;
 	const struct kube_pod *pod;
 	bool in;
+	uint32_t named;
 	int index;
 
 	pod = pod_of(p, proc, &container, &index, &in);
@@ -261,7 +306,8 @@ static uint32_t with_pod(struct places *p, const struct proc *proc, uint32_t res
 	for (unsigned i = 0; i < was->n; i++)
 		process_attr_set(&attrs, was->attrs[i].key, was->attrs[i].str);
 	kube_attrs_add(&attrs, p->env.where, pod, index, container.id);
-	return intern(p, &attrs);
+	named = intern(p, &attrs);
+	return named ? named : resource;
 }
 
 void places_name(struct places *p, struct proc *proc)
@@ -274,24 +320,34 @@ void places_name(struct places *p, struct proc *proc)
 	if (proc->named || !proc->described)
 		return;
 	pod = pod_of(p, proc, &container, &index, &in);
-	if (!pod || is_early(proc, index))
+	if (!pod || is_early(p, proc, index))
 		return;
 	proc->resource = with_pod(p, proc, proc->resource);
 	proc->named = true;
 }
 
+/* Whether it is traced by what is known now: as if it had waited for long. */
+static bool is_wanted(const struct places *p, const struct pending *pending)
+{
+	struct proc proc = pending->proc;
+	uint64_t wait = wait_ns(p);
+
+	proc.seen_ns -= wait > CONTAINER_NS ? wait : CONTAINER_NS;
+	return p->ops->wanted(p->ctx, &proc);
+}
+
 /* What is known by now must do, or is all that there is to know. */
 static void settle(struct places *p, struct pending *pending)
 {
-	pending->settled = with_pod(p, &pending->proc, pending->resource);
-	set_state(p, pending,
-		p->ops->wanted(p->ctx, &pending->proc) ? STATE_SETTLED : STATE_UNWANTED,
+	if (pending->resource)
+		pending->settled = with_pod(p, &pending->proc, pending->resource);
+	set_state(p, pending, is_wanted(p, pending) ? STATE_SETTLED : STATE_UNWANTED,
 		clock_monotonic());
 }
 
 void places_known(struct places *p, uint64_t key)
 {
-	for (unsigned i = 0; p->waits && i < PENDING; i++) {
+	for (unsigned i = 0; p->waits && i < p->fresh; i++) {
 		struct pending *pending = &p->v[i];
 		struct container container;
 		bool in;
@@ -300,18 +356,23 @@ void places_known(struct places *p, uint64_t key)
 		if (pending->state != STATE_WAITS || pending->proc.pod != key)
 			continue;
 		if (pod_of(p, &pending->proc, &container, &index, &in) &&
-			!is_early(&pending->proc, index))
+			!is_early(p, &pending->proc, index))
 			settle(p, pending);
 	}
+}
+
+static bool leave_out(struct places *p)
+{
+	count(p->env.counters, COUNT_SPANS_UNSELECTED);
+	return false;
 }
 
 /* The span as it is to go out; false: not at all. */
 static bool dress(struct places *p, const struct pending *pending, struct span *span)
 {
-	if (pending->state == STATE_UNWANTED) {
-		count(p->env.counters, COUNT_SPANS_UNSELECTED);
-		return false;
-	}
+	if (pending->state == STATE_UNWANTED ||
+		(pending->state == STATE_WAITS && !is_wanted(p, pending)))
+		return leave_out(p);
 	if (pending->settled == pending->resource)
 		count(p->env.counters, COUNT_SPANS_UNPLACED);
 	span->resource = pending->settled;
@@ -336,8 +397,11 @@ static bool keep(struct places *p, uint32_t pending, const struct span *span)
 
 bool places_settle(struct places *p, struct span *span)
 {
-	uint32_t i = table_find(&p->by_resource, span->resource);
+	uint32_t i;
 
+	if (!span->resource)
+		return !p->ops->strict(p->ctx) || leave_out(p);
+	i = table_find(&p->by_key, span->resource);
 	if (i == TABLE_NONE)
 		return true;
 	if (p->v[i].state == STATE_WAITS && keep(p, i, span))
@@ -372,17 +436,29 @@ static void look_through(struct places *p)
 	p->settled = false;
 }
 
-/* One that waits can wait no longer; one that was settled is not asked for any more. */
+/* Whether one that was settled long ago is not asked for any more. A request that was open when its
+ * process turned out not to be selected may end at any time after: as long as its resource is
+ * known, and until the rules change. */
+static bool is_over(const struct places *p, const struct pending *pending)
+{
+	const struct resource_table *resources = p->env.resources;
+
+	return pending->state == STATE_SETTLED ||
+	       resource_get(resources, pending->resource) == resource_get(resources, 0) ||
+	       is_wanted(p, pending);
+}
+
+/* One that waits can wait no longer; one that was settled makes room. */
 static void age(struct places *p, struct pending *pending, uint64_t now_ns, bool all)
 {
-	uint64_t pod = pending->proc.pod, wait_ns = p->env.options->wait_ms * NS_PER_MS;
+	uint64_t pod = pending->proc.pod, wait = wait_ns(p);
 
-	if (pending->state == STATE_WAITS && (all || now_ns - pending->since_ns >= wait_ns)) {
+	if (pending->state == STATE_WAITS && (all || now_ns - pending->since_ns >= wait)) {
 		settle(p, pending);
 		p->ops->lost(p->ctx, pod);
-	} else if ((pending->state == STATE_SETTLED || pending->state == STATE_UNWANTED) &&
-		   now_ns - pending->since_ns > LATE_NS + 2 * wait_ns) {
-		set_state(p, pending, STATE_FREE, now_ns);
+	} else if (pending->state != STATE_WAITS &&
+		   now_ns - pending->since_ns > LATE_NS + 2 * wait) {
+		set_state(p, pending, is_over(p, pending) ? STATE_FREE : STATE_UNWANTED, now_ns);
 	}
 }
 
@@ -390,7 +466,7 @@ void places_tick(struct places *p, uint64_t now_ns, bool all)
 {
 	if (p->in_use && (all || now_ns - p->aged_ns >= AGE_NS)) {
 		p->aged_ns = now_ns;
-		for (unsigned i = 0; i < PENDING; i++)
+		for (unsigned i = 0; i < p->fresh; i++)
 			if (p->v[i].state != STATE_FREE && now_ns > p->v[i].since_ns)
 				age(p, &p->v[i], now_ns, all);
 	}
@@ -405,8 +481,9 @@ unsigned places_waiting(const struct places *p)
 
 void places_mark(const struct places *p)
 {
-	for (unsigned i = 0; i < PENDING; i++)
-		if (p->v[i].state != STATE_FREE) {
+	for (unsigned i = 0; i < p->fresh; i++)
+		/* what is not wanted gives way to what is */
+		if (p->v[i].state == STATE_WAITS || p->v[i].state == STATE_SETTLED) {
 			resource_mark(p->env.resources, p->v[i].resource);
 			resource_mark(p->env.resources, p->v[i].settled);
 		}

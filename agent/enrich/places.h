@@ -3,7 +3,8 @@
  * Processes and their pods. A process in a container whose pod is not known yet is described as far
  * as it can be, and its spans wait here, in a buffer of fixed size, until the pod is known or the
  * time is up: then they go out with the pod's name, or without it, or, if the pod turns out not to
- * be selected, not at all. That holds as well for processes that are gone by then. Pipeline thread.
+ * be selected, or may be one of those, not at all. When there is no room to wait, the time is up at
+ * once. That holds as well for processes that are gone by then. Pipeline thread.
  */
 #pragma once
 #include "capture/procs.h"
@@ -18,13 +19,16 @@ struct places;
 struct places_ops {
 	/* Whether a process is traced, now that its pod is known or that it is too late. */
 	bool (*wanted)(void *ctx, struct proc *proc);
+	/* Whether there are rules about pods, so that no span goes out of which nobody knows whose
+	 * it is. */
+	bool (*strict)(void *ctx);
 	/* It is too late: the pod of these processes did not become known. */
 	void (*lost)(void *ctx, uint64_t pod);
 	/* A span that waited. Its slices die with the call. */
 	void (*release)(void *ctx, struct span *span);
 };
 
-/* All are borrowed. options and where are read at each call. */
+/* All are borrowed. options and where are read at each call, but for max_pods. */
 struct places_env {
 	const struct kubernetes_options *options;
 	const struct kube_where *where;

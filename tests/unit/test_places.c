@@ -4,13 +4,10 @@
 
 #include "core/cleanup.h"
 #include "core/clock.h"
-#include "enrich/instrumented.h"
+#include "sample_pod.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
-
-#define UID "8d2ad8a4-5c1e-4c1f-9a53-0f1c2d3e4f50"
-#define ID  "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static struct kubernetes_options options;
 static struct kube_where where = {
@@ -20,6 +17,8 @@ static struct resource_table *resources;
 static struct kube_pods *pods;
 static struct places *places;
 static bool wanted;
+static struct rules rules; /* if there are any, these say what is wanted */
+static struct proc *living; /* whom the end of a wait, or a pod that becomes known, is told */
 static unsigned lost;
 static char released[8][64]; /* service.name of each span that waited */
 static unsigned released_count;
@@ -29,20 +28,43 @@ static void on_pod(void *ctx, uint64_t key, bool words)
 	(void)ctx;
 	(void)words;
 	places_known(places, key);
+	if (living && living->pod == key)
+		places_name(places, living);
+}
+
+static enum choice choice_of(struct proc *proc)
+{
+	struct choose_subject subject = {
+		.rules = {.pid = proc->pid, .exe = proc->exe, .cgroup = proc->cgroup},
+		.kubernetes = true,
+	};
+	struct proc_place at;
+
+	places_find(places, proc, &at);
+	if (at.place == PLACE_POD)
+		subject.rules.pod = &at.pod;
+	subject.place = at.place;
+	subject.wish = at.wish;
+	subject.left_out = at.left_out;
+	return choose(&rules, &subject);
 }
 
 static bool on_wanted(void *ctx, struct proc *proc)
 {
 	(void)ctx;
-	(void)proc;
-	return wanted;
+	return rules.n ? choice_traced(choice_of(proc)) : wanted;
+}
+
+static bool on_strict(void *ctx)
+{
+	(void)ctx;
+	return rules_have_pods(&rules);
 }
 
 static void on_lost(void *ctx, uint64_t pod)
 {
-	(void)ctx;
-	(void)pod;
 	lost++;
+	on_pod(ctx, pod, false);
 }
 
 static void on_release(void *ctx, struct span *span)
@@ -54,18 +76,23 @@ static void on_release(void *ctx, struct span *span)
 		name.ptr, (int)span->name.len, span->name.ptr);
 }
 
-static const struct places_ops OPS = {on_wanted, on_lost, on_release};
+static const struct places_ops OPS = {on_wanted, on_strict, on_lost, on_release};
 
-static void start(void)
+static void start_with(unsigned max_resources, unsigned max_pods)
 {
 	struct places_env env;
 
-	options = (struct kubernetes_options){.wait_ms = 10000};
+	options = (struct kubernetes_options){.wait_ms = 10000, .max_pods = max_pods};
 	wanted = true;
-	cr_assert_eq(resource_table_new(64, &resources), 0);
-	cr_assert_eq(kube_pods_new(8, on_pod, NULL, &pods), 0);
+	cr_assert_eq(resource_table_new(max_resources, &resources), 0);
+	cr_assert_eq(kube_pods_new(max_pods, on_pod, NULL, &pods), 0);
 	env = (struct places_env){&options, &where, pods, resources, &counters, "weft-abc", "weft"};
 	cr_assert_eq(places_new(&env, &OPS, NULL, &places), 0);
+}
+
+static void start(void)
+{
+	start_with(64, 8);
 }
 
 static void stop(void)
@@ -75,35 +102,17 @@ static void stop(void)
 	resource_table_free(resources);
 }
 
-static kube_text keep(struct kube_pod *pod, const char *text)
+static void restart_with(unsigned max_resources, unsigned max_pods)
 {
-	kube_text at = pod->used;
-
-	strcpy(pod->text + at, text);
-	pod->used = (uint16_t)(pod->used + strlen(text) + 1);
-	return at;
+	stop();
+	start_with(max_resources, max_pods);
 }
 
-static struct kube_pod pod_named(const char *namespace, const char *name)
+static void rule(const char *text, bool exclude)
 {
-	struct kube_pod pod = {.uid = UID, .used = 1, .container_count = 1};
+	char why[RULE_ERROR_BYTES];
 
-	pod.namespace = keep(&pod, namespace);
-	pod.name = keep(&pod, name);
-	pod.owners[KUBE_DIRECT].kind = keep(&pod, "ReplicaSet");
-	pod.owners[KUBE_DIRECT].name = keep(&pod, "api-7d4b");
-	pod.owners[KUBE_TOP].kind = keep(&pod, "Deployment");
-	pod.owners[KUBE_TOP].name = keep(&pod, "api");
-	pod.containers[0].name = keep(&pod, "app");
-	pod.containers[0].image = keep(&pod, "reg.example.com:5000/bank/api:1.2.3");
-	strcpy(pod.containers[0].id, ID);
-	return pod;
-}
-
-static void note(struct kube_pod *pod, const char *key, const char *value)
-{
-	pod->notes[pod->note_count].key = keep(pod, key);
-	pod->notes[pod->note_count++].value = keep(pod, value);
+	cr_assert_eq(rule_parse(slice_str(text), exclude, &rules.v[rules.n++], why), 0);
 }
 
 static void know(void)
@@ -121,25 +130,30 @@ static struct proc proc_in_pod(void)
 		.cgroup = "/kubepods/burstable/pod" UID "/" ID};
 }
 
-static void attrs_of(const char *env, size_t len, struct process_attrs *ret_attrs)
+static struct proc proc_number(unsigned i)
 {
-	struct process_info info = {
-		.exe = SLICE("/usr/bin/python3"), .environ = slice_of(env, len)};
-	struct process_host host = {.host_name = SLICE("n1")};
+	struct proc proc = proc_in_pod();
 
-	process_attrs_make(&info, &host, ret_attrs);
+	snprintf(proc.cgroup, sizeof(proc.cgroup),
+		"/kubepods/pod%08x-5c1e-4c1f-9a53-0f1c2d3e4f50/%064x", i, i);
+	return proc;
 }
 
-static uint32_t describe(struct proc *proc)
+static uint32_t describe_with(struct proc *proc, const char *env, size_t len)
 {
 	struct process_attrs attrs;
 	struct proc_place at;
 
-	attrs_of("", 0, &attrs);
+	attrs_of(env, len, &attrs);
 	places_find(places, proc, &at);
 	places_describe(places, proc, &attrs);
 	proc->described = true;
 	return proc->resource;
+}
+
+static uint32_t describe(struct proc *proc)
+{
+	return describe_with(proc, "", 0);
 }
 
 static struct span span_of(uint32_t resource, const char *name)
@@ -301,6 +315,257 @@ Test(places, when_there_is_no_room_to_wait)
 	cr_expect_eq(places_waiting(places), 0);
 }
 
+/* What may be of a pod that is left out does not go, whatever there is no room for. */
+Test(places, no_room_to_wait_and_rules_about_pods)
+{
+	struct proc proc = proc_in_pod();
+	uint32_t id = describe(&proc);
+	unsigned went = 0, waited;
+
+	rule("namespace=secret", true);
+	for (int i = 0; i < 100000; i++) {
+		struct span span =
+			span_of(id, "a rather long name of a span, so that it takes some room");
+
+		went += places_settle(places, &span);
+	}
+	waited = places_waiting(places);
+	cr_expect_eq(went, 0);
+	cr_expect_gt(waited, 1000);
+	cr_expect_eq(count_get(&counters, COUNT_SPANS_UNSELECTED), 100000 - waited);
+	places_tick(places, clock_monotonic(), true);
+	cr_expect_eq(released_count, 0, "nor at the end");
+	cr_expect_eq(count_get(&counters, COUNT_SPANS_UNSELECTED), 100000);
+	cr_expect_eq(count_get(&counters, COUNT_SPANS_UNPLACED), 0);
+}
+
+/* One that a rule about its program includes goes, if no rule can leave it out. */
+Test(places, no_room_to_wait_and_a_rule_that_includes)
+{
+	struct proc proc = proc_in_pod();
+	uint32_t id = describe(&proc);
+	unsigned went = 0;
+
+	rule("exe=python3", false);
+	rule("namespace=bank", false);
+	for (int i = 0; i < 100000; i++) {
+		struct span span =
+			span_of(id, "a rather long name of a span, so that it takes some room");
+
+		went += places_settle(places, &span);
+	}
+	cr_expect_gt(went, 1000);
+	cr_expect_eq(went + places_waiting(places), 100000);
+}
+
+/* As many resources can wait as there are. */
+Test(places, many_pods_that_are_not_known)
+{
+	struct proc procs[700];
+
+	restart_with(1024, 16);
+	rule("namespace=secret", true);
+	for (unsigned i = 0; i < ARRAY_SIZE(procs); i++) {
+		struct span span;
+
+		procs[i] = proc_number(i);
+		span = span_of(describe(&procs[i]), "one");
+		cr_expect_not(places_settle(places, &span), "pod %u", i);
+		cr_expect_eq(choice_of(&procs[i]), CHOICE_WAITS);
+	}
+	cr_expect_eq(places_waiting(places), ARRAY_SIZE(procs));
+	places_tick(places, clock_monotonic() + 11 * NS_PER_SEC, false);
+	cr_expect_eq(lost, ARRAY_SIZE(procs));
+	cr_expect_eq(places_waiting(places), 0);
+	cr_expect_eq(released_count, 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(procs); i++)
+		cr_expect_eq(choice_of(&procs[i]), CHOICE_LOST);
+	/* and there is room for more */
+	places_tick(places, clock_monotonic() + 100 * NS_PER_SEC, false);
+	for (unsigned i = 0; i < 1000; i++) {
+		struct proc proc = proc_number(i);
+		struct span span = span_of(describe(&proc), "two");
+
+		cr_expect_not(places_settle(places, &span), "pod %u", i);
+		cr_expect_eq(choice_of(&proc), CHOICE_WAITS);
+	}
+}
+
+/* All that wait as one resource are decided on when its time is up, those that came late as well;
+ * one that comes after that waits anew. */
+Test(places, processes_that_begin_to_wait_later)
+{
+	struct proc first = proc_in_pod(), second = proc_in_pod(), third = proc_in_pod(), child;
+	uint64_t now = clock_monotonic();
+	struct span span;
+
+	rule("namespace=secret", true);
+	first.seen_ns = now - 9 * NS_PER_SEC;
+	describe(&first);
+	describe(&second);
+	cr_assert_eq(first.resource, second.resource);
+	child = second;
+	cr_expect_eq(choice_of(&child), CHOICE_WAITS);
+	places_tick(places, now + 11 * NS_PER_SEC, false);
+	cr_expect_eq(choice_of(&first), CHOICE_LOST);
+	cr_expect_eq(choice_of(&second), CHOICE_LOST);
+	cr_expect_eq(choice_of(&child), CHOICE_LOST);
+	cr_expect_eq(choice_of(&third), CHOICE_WAITS);
+	cr_assert_eq(describe(&third), first.resource);
+	span = span_of(third.resource, "one");
+	cr_expect_not(places_settle(places, &span));
+	cr_expect_eq(places_waiting(places), 1);
+	places_tick(places, now + 22 * NS_PER_SEC, false);
+	cr_expect_eq(lost, 2);
+	cr_expect_eq(choice_of(&third), CHOICE_LOST);
+	cr_expect_eq(released_count, 0);
+}
+
+/* Resource 0 is of all for which there was no room. */
+Test(places, no_room_for_a_resource)
+{
+	struct proc a = proc_number(1), b = proc_number(2);
+	struct kube_pod pod = pod_named("bank", "A");
+	struct span span;
+
+	restart_with(1, 8);
+	cr_assert_eq(describe(&a), 0);
+	cr_assert_eq(describe(&b), 0);
+	strcpy(pod.uid, "00000001-5c1e-4c1f-9a53-0f1c2d3e4f50");
+	snprintf(pod.containers[0].id, sizeof(pod.containers[0].id), "%064x", 1);
+	kube_pods_put(pods, &pod);
+	span = span_of(b.resource, "one");
+	cr_expect(places_settle(places, &span), "without a name");
+	cr_expect_eq(span.resource, 0);
+	rule("namespace=secret", true);
+	cr_expect_not(places_settle(places, &span));
+	cr_expect_eq(places_waiting(places), 0);
+	cr_expect_eq(count_get(&counters, COUNT_SPANS_UNSELECTED), 1);
+	cr_expect_eq(choice_of(&b), CHOICE_WAITS);
+	places_tick(places, clock_monotonic() + 11 * NS_PER_SEC, false);
+	cr_expect_eq(lost, 1);
+	cr_expect_eq(choice_of(&b), CHOICE_LOST);
+}
+
+/* A span of one pod never has the name of another, however much their processes say. */
+Test(places, pods_whose_processes_say_the_same)
+{
+	struct proc a = proc_number(1), b = proc_number(2);
+	struct kube_pod pod = pod_named("bank", "A");
+	char env[16384];
+	size_t len = (size_t)snprintf(env, sizeof(env), "OTEL_RESOURCE_ATTRIBUTES=k=v");
+	struct span span;
+
+	for (int size = 256, i = 0; size; size /= 2) /* until nothing fits any more */
+		for (int end = i + 20; i < end; i++)
+			len += (size_t)snprintf(
+				env + len, sizeof(env) - len, ",key%02d=%0*d", i, size, 0);
+	describe_with(&a, env, len + 1);
+	describe_with(&b, env, len + 1);
+	cr_expect_neq(a.resource, 0);
+	cr_expect_neq(b.resource, 0);
+	cr_expect_neq(a.resource, b.resource);
+	strcpy(pod.uid, "00000001-5c1e-4c1f-9a53-0f1c2d3e4f50");
+	snprintf(pod.containers[0].id, sizeof(pod.containers[0].id), "%064x", 1);
+	kube_pods_put(pods, &pod);
+	span = span_of(b.resource, "one");
+	cr_expect_not(places_settle(places, &span));
+	span = span_of(a.resource, "two");
+	cr_expect(places_settle(places, &span));
+	cr_expect_str_eq(value(span.resource, "k8s.pod.name"), "A");
+	cr_expect_str_eq(value(span.resource, "key00"), value(b.resource, "key00"));
+}
+
+/* Where the time is shorter than that in which a pod's status names a new container. */
+Test(places, a_short_wait_for_a_container)
+{
+	struct kube_pod pod = pod_named("bank", "api-7d4b-x");
+	struct proc first = proc_in_pod(), second = proc_in_pod();
+	uint64_t now = clock_monotonic();
+	struct span span;
+
+	options.wait_ms = 2000;
+	pod.containers[0].id[0] = '\0';
+	kube_pods_put(pods, &pod);
+	span = span_of(describe(&first), "one");
+	cr_expect_not(places_settle(places, &span));
+	describe(&second);
+	living = &second; /* it came late */
+	places_tick(places, now + 2100 * NS_PER_MS, false);
+	cr_expect_eq(released_count, 1);
+	cr_expect(second.named);
+	cr_expect_str_eq(value(second.resource, "k8s.pod.name"), "api-7d4b-x");
+	span = span_of(second.resource, "two");
+	places_tick(places, now + 60 * NS_PER_SEC, false);
+	cr_expect(places_settle(places, &span));
+	cr_expect_str_eq(value(span.resource, "service.name"), "api");
+}
+
+Test(places, a_short_wait_for_a_container_of_an_excluded_pod)
+{
+	struct kube_pod pod = pod_named("secret", "api-7d4b-x");
+	struct proc proc = proc_in_pod();
+	struct span span;
+
+	options.wait_ms = 2000;
+	rule("namespace=secret", true);
+	pod.containers[0].id[0] = '\0';
+	kube_pods_put(pods, &pod);
+	span = span_of(describe(&proc), "one");
+	cr_expect_eq(choice_of(&proc), CHOICE_WAITS);
+	cr_expect_not(places_settle(places, &span));
+	places_tick(places, clock_monotonic() + 2100 * NS_PER_MS, false);
+	cr_expect_eq(places_waiting(places), 0);
+	cr_expect_eq(released_count, 0);
+	cr_expect_eq(choice_of(&proc), CHOICE_EXCLUDED);
+	/* and by the clock alone, of one that was never described */
+	proc.described = false;
+	proc.seen_ns -= 3 * NS_PER_SEC;
+	cr_expect_eq(choice_of(&proc), CHOICE_EXCLUDED);
+}
+
+/* A request that was open when its process was left out ends much later. */
+Test(places, a_span_that_comes_very_late)
+{
+	struct proc proc = proc_in_pod();
+	uint64_t now = clock_monotonic();
+	struct span span;
+
+	rule("namespace=bank", true);
+	span = span_of(describe(&proc), "one");
+	know();
+	for (unsigned i = 1; i < 20; i++) {
+		places_tick(places, now + i * 60 * NS_PER_SEC, false);
+		cr_expect_not(places_settle(places, &span));
+	}
+	rules.n = 0; /* they were read again */
+	places_tick(places, now + 1200 * NS_PER_SEC, false);
+	cr_expect(places_settle(places, &span));
+}
+
+/* What is not wanted takes no resource from what is, nor a place here when that is gone. */
+Test(places, resources_of_what_is_not_wanted)
+{
+	struct span span;
+
+	restart_with(8, 1);
+	rule("namespace=secret", true);
+	for (unsigned i = 0; i < 100; i++) {
+		struct proc proc = proc_number(i);
+
+		span = span_of(describe(&proc), "one");
+		cr_expect_neq(span.resource, 0, "pod %u", i);
+		cr_expect_not(places_settle(places, &span), "pod %u", i);
+		places_tick(places, clock_monotonic() + (100 * i + 50) * NS_PER_SEC, false);
+		places_mark(places);
+		resource_retire(resources);
+		resource_reuse(resources);
+		places_tick(places, clock_monotonic() + (100 * i + 100) * NS_PER_SEC, false);
+	}
+	cr_expect_eq(lost, 100);
+	cr_expect_eq(released_count, 0);
+}
+
 Test(places, a_container_that_the_pods_status_does_not_name_yet)
 {
 	struct kube_pod pod = pod_named("bank", "api-7d4b-x");
@@ -385,135 +650,4 @@ Test(places, left_out)
 		cr_expect_eq(at.left_out,
 			CASES[i].left_out == LEFT_OUT_SELF ? LEFT_OUT_SELF : LEFT_OUT_NOT);
 	}
-}
-
-/* Which of the sources of service.* counts. */
-Test(places, names_of_the_service)
-{
-	static const char ENVIRON[] = "OTEL_SERVICE_NAME=from-env\0OTEL_RESOURCE_ATTRIBUTES="
-				      "service.version=9,service.instance.id=i-1,team=pay";
-	struct kube_pod pod = pod_named("bank", "api-7d4b-x");
-	struct process_attrs attrs;
-	uint32_t id;
-
-	attrs_of(ENVIRON, sizeof(ENVIRON), &attrs);
-	kube_attrs_add(&attrs, &where, &pod, 0, ID);
-	id = resource_intern(resources, attrs.attrs, attrs.n);
-	cr_expect_str_eq(value(id, "service.name"), "from-env");
-	cr_expect_str_eq(value(id, "service.version"), "9");
-	cr_expect_str_eq(value(id, "service.instance.id"), "i-1");
-	cr_expect_str_eq(value(id, "service.namespace"), "bank");
-	cr_expect_str_eq(value(id, "team"), "pay");
-	note(&pod, "resource.opentelemetry.io/service.name", "from-note");
-	note(&pod, "resource.opentelemetry.io/deployment.environment.name", "prod");
-	note(&pod, "resource.opentelemetry.io/", "nothing");
-	attrs_of(ENVIRON, sizeof(ENVIRON), &attrs);
-	kube_attrs_add(&attrs, &where, &pod, -1, "");
-	id = resource_intern(resources, attrs.attrs, attrs.n);
-	cr_expect_str_eq(value(id, "service.name"), "from-note");
-	cr_expect_str_eq(value(id, "deployment.environment.name"), "prod");
-	cr_expect_str_eq(value(id, "k8s.container.name"), "");
-	cr_expect_str_eq(value(id, "container.id"), "");
-	pod = pod_named("bank", "lonely");
-	pod.owners[0].kind = pod.owners[1].kind = pod.owners[0].name = pod.owners[1].name = 0;
-	attrs_of("", 0, &attrs);
-	kube_attrs_add(&attrs, &where, &pod, 0, ID);
-	id = resource_intern(resources, attrs.attrs, attrs.n);
-	cr_expect_str_eq(value(id, "service.name"), "lonely");
-}
-
-/* Images by tag and by digest. */
-Test(places, versions)
-{
-	static const struct {
-		const char *image, *name, *version;
-	} CASES[] = {
-		{"nginx", "nginx", ""},
-		{"nginx:1.25", "nginx", "1.25"},
-		{"reg:5000/nginx", "reg:5000/nginx", ""},
-		{"reg:5000/a/b:2", "reg:5000/a/b", "2"},
-		{"nginx@sha256:ab", "nginx", "sha256:ab"},
-		{"nginx:1@sha256:ab", "nginx", "1@sha256:ab"},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(CASES); i++) {
-		struct kube_pod pod = pod_named("bank", "api");
-		struct process_attrs attrs;
-		uint32_t id;
-
-		attrs_of("", 0, &attrs);
-		pod.containers[0].image = keep(&pod, CASES[i].image);
-		kube_attrs_add(&attrs, &where, &pod, 0, ID);
-		id = resource_intern(resources, attrs.attrs, attrs.n);
-		cr_expect_str_eq(value(id, "container.image.name"), CASES[i].name);
-		cr_expect_str_eq(value(id, "service.version"), CASES[i].version);
-	}
-}
-
-Test(places, azure)
-{
-	static const struct {
-		const char *provider, *label, *region, *cluster, *id;
-	} CASES[] = {
-		{"azure:///subscriptions/s-1/resourceGroups/mc_rg_shop_westeurope/providers/x",
-			"MC_rg_shop_westeurope", "westeurope", "shop",
-			("/subscriptions/s-1/resourceGroups/rg/providers/"
-			 "Microsoft.ContainerService/managedClusters/shop")},
-		/* could be split in two ways */
-		{"azure:///subscriptions/s-1/resourceGroups/x", "MC_my_rg_shop_westeurope",
-			"westeurope", NULL, NULL},
-		{"azure:///subscriptions/s-1/resourceGroups/x", "my-nodes", "westeurope", NULL,
-			NULL},
-		{"azure:///nothing", "MC_rg_shop_westeurope", "westeurope", NULL, NULL},
-		{"aws:///eu-west-1a/i-0", "MC_rg_shop_westeurope", "westeurope", NULL, NULL},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(CASES); i++) {
-		struct kube_node node = {.name = "n1"};
-		struct kube_aks aks;
-
-		strcpy(node.provider_id, CASES[i].provider);
-		strcpy(node.cluster, CASES[i].label);
-		strcpy(node.region, CASES[i].region);
-		cr_expect_eq(kube_aks_of(&node, &aks), CASES[i].id != NULL, "case %zu", i);
-		if (!CASES[i].id)
-			continue;
-		cr_expect_str_eq(aks.cluster, CASES[i].cluster);
-		cr_expect_str_eq(aks.resource_id, CASES[i].id);
-	}
-}
-
-/* With the NUL that ends the literal, as environments have it. */
-#define ENVIRON_OF(literal)                                                                        \
-	(struct slice)                                                                             \
-	{                                                                                          \
-		(literal), sizeof(literal)                                                         \
-	}
-
-Test(places, processes_that_export_their_own_telemetry)
-{
-	const struct {
-		struct slice environ;
-		bool is;
-	} CASES[] = {
-		{ENVIRON_OF("PATH=/bin"), false},
-		{ENVIRON_OF("OTEL_SERVICE_NAME=x"), false},
-		{ENVIRON_OF("OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318"), true},
-		{ENVIRON_OF("OTEL_EXPORTER_OTLP_ENDPOINT="), false},
-		{ENVIRON_OF("OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318\0OTEL_SDK_DISABLED=true"),
-			false},
-		{ENVIRON_OF("OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318\0OTEL_TRACES_EXPORTER=none"),
-			false},
-		{ENVIRON_OF("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://c:4318"), false},
-		{ENVIRON_OF("APPLICATIONINSIGHTS_CONNECTION_STRING=InstrumentationKey=0"), true},
-		{ENVIRON_OF("JAVA_TOOL_OPTIONS=-Xmx1g -javaagent:/a/opentelemetry-javaagent.jar"),
-			true},
-		{ENVIRON_OF("JAVA_TOOL_OPTIONS=-javaagent:/a/applicationinsights-agent.jar"), true},
-		{ENVIRON_OF("JAVA_TOOL_OPTIONS=-javaagent:/a/jacoco.jar"), false},
-		{ENVIRON_OF("NODE_OPTIONS=--require @azure/monitor-opentelemetry"), true},
-		{ENVIRON_OF("NODE_OPTIONS=--max-old-space-size=512"), false},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(CASES); i++)
-		cr_expect_eq(instrumented_by_environ(CASES[i].environ), CASES[i].is, "case %zu", i);
 }
