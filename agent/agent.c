@@ -462,6 +462,8 @@ static void reload(struct agent *a, int argc, char **argv)
 	span_builder_reload(a->builder, &next->span);
 	trace_reload(a->trace, &next->trace.sampling);
 	procs_scan(a->procs, rules_changed);
+	if (a->cluster)
+		cluster_reselect(a->cluster);
 	conns_reselect(a->conns);
 	procs_stats(a->procs, &procs);
 	log_info("reloaded", LOG_INT("rules", next->capture.rules.n),

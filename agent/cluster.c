@@ -277,11 +277,17 @@ void cluster_decided(struct cluster *c, const struct proc *proc)
 {
 	bool traced = choice_traced(proc->choice);
 
+	places_decided(c->places, proc);
 	/* of the host's processes and of pods that are not known yet there is nothing to say */
 	if (!proc->pod || proc->choice == CHOICE_WAITS || !is_news(c, said_key(proc, proc->choice)))
 		return;
 	say(c, proc, traced ? "pod is traced" : "pod is not traced", choice_text(proc->choice),
 		LOG_INFO);
+}
+
+void cluster_reselect(struct cluster *c)
+{
+	places_reselect(c->places);
 }
 
 void cluster_hidden(struct cluster *c, const struct proc *proc)
@@ -529,7 +535,7 @@ void cluster_snapshot(struct cluster *c, struct snapshot_kube *ret)
 		.services = peers.services,
 		.endpoints = peers.endpoints,
 		.full = pods.full + peers.full,
-		.cut = pods.cut,
+		.cut = pods.cut + peers.cut,
 		.requests = api.requests,
 		.lists = api.lists,
 		.watches = api.watches,

@@ -37,6 +37,8 @@ void cluster_follow(struct cluster *cluster, struct procs *procs);
 /* For struct procs_ops. */
 void cluster_place(struct cluster *cluster, struct proc *proc, struct proc_place *ret_place);
 void cluster_decided(struct cluster *cluster, const struct proc *proc);
+/* Rules have changed. */
+void cluster_reselect(struct cluster *cluster);
 /* Sets the resource of a process that was just described. */
 void cluster_describe(struct cluster *cluster, struct proc *proc, struct process_attrs *attrs);
 

@@ -114,15 +114,21 @@ static __always_inline long emit_urgent(void *ctx, void *record, __u64 size)
 	return emit_counted(ctx, record, size, EMIT_URGENT);
 }
 
-static __always_inline void record_head(struct weft_record *head, __u8 type, __u8 flags, __u16 size)
+static __always_inline void record_head_at(
+	struct weft_record *head, __u8 type, __u8 flags, __u16 size, __u64 time_ns)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 
-	head->time_ns = bpf_ktime_get_ns();
+	head->time_ns = time_ns;
 	head->type = type;
 	head->flags = flags;
 	head->size = size;
 	head->pid = id >> 32;
 	head->tid = (__u32)id;
 	head->cpu = bpf_get_smp_processor_id();
+}
+
+static __always_inline void record_head(struct weft_record *head, __u8 type, __u8 flags, __u16 size)
+{
+	record_head_at(head, type, flags, size, bpf_ktime_get_ns());
 }

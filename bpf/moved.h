@@ -160,9 +160,8 @@ __noinline int moved_record(struct conn *c, struct moved_call *m)
 		cnt->v[WEFT_COUNT_COALESCED]++;
 		return 0;
 	}
-	record_head(
-		&d->head, WEFT_RECORD_DATA, m->flags | (dir == WEFT_SEND ? WEFT_SEND_BIT : 0), 0);
-	d->head.time_ns = m->time_ns;
+	record_head_at(&d->head, WEFT_RECORD_DATA,
+		m->flags | (dir == WEFT_SEND ? WEFT_SEND_BIT : 0), 0, m->time_ns);
 	if (m->worker)
 		d->head.tid = 0;
 	d->conn = c->id;

@@ -34,12 +34,14 @@ struct follow {
 	enum step step, next_step;
 	uint64_t due_ns; /* of next_step, while it waits */
 	unsigned failures; /* in a row */
+	unsigned watch_failures; /* the same of watches, whatever was listed between them */
 	unsigned expired; /* versions in a row that were gone before anything was told */
 	struct kube_page page; /* where the list goes on; its version */
 	bool tried; /* there was an answer, or none could be had */
 	unsigned limit; /* objects a page: fewer where some are large */
 	bool stale; /* the watch told that its version is gone */
 	bool heard; /* the watch told something */
+	bool missed; /* the watch told something that could not be read */
 	int told; /* the status of an error that the watch told; 0: none */
 	uint64_t began_ns; /* the request */
 	char problem[KUBE_PROBLEM];
@@ -128,10 +130,12 @@ static void went_well(struct follow *f)
 {
 	struct kube_api *api = f->api;
 
-	f->failures = 0;
 	pthread_mutex_lock(&api->lock);
-	f->problem[0] = '\0';
 	api->stats.last_ok_ns = clock_monotonic();
+	if (!f->watch_failures) { /* else a list between two of them changes nothing */
+		f->failures = 0;
+		f->problem[0] = '\0';
+	}
 	pthread_mutex_unlock(&api->lock);
 }
 
@@ -203,6 +207,7 @@ static int on_line(void *ctx, struct slice text)
 
 	if (r < 0) { /* as in a list, of the others' objects nothing is lost */
 		COUNT(f->api, errors, 1);
+		f->missed = true;
 		return r == -ENOMEM ? r : 0;
 	}
 	COUNT(f->api, events, 1);
@@ -212,6 +217,7 @@ static int on_line(void *ctx, struct slice text)
 		return -ESTALE;
 	}
 	f->heard = true;
+	f->watch_failures = 0;
 	if (line.version[0])
 		memcpy(f->page.version, line.version, sizeof(line.version));
 	if (line.event != KUBE_BOOKMARK)
@@ -272,7 +278,7 @@ static void start(struct follow *f, enum step step)
 		return;
 	}
 	f->step = step;
-	f->stale = f->heard = false;
+	f->stale = f->heard = f->missed = false;
 	f->told = 0;
 	f->began_ns = clock_monotonic();
 	COUNT(f->api, requests, 1);
@@ -316,6 +322,7 @@ static void page_done(struct follow *f)
 		return;
 	}
 	put(f, KUBE_LIST_END);
+	f->limit = PAGE_LIMIT;
 	COUNT(f->api, lists, 1);
 	set_synced(f, true);
 	wait_for(f, STEP_WATCH, 0);
@@ -386,6 +393,7 @@ static void went_wrong(struct follow *f, int status, CURLcode result)
 	enum step step = f->step;
 	char problem[KUBE_PROBLEM];
 
+	f->watch_failures += step == STEP_WATCH;
 	if (f->told)
 		snprintf(problem, sizeof(problem), "%s: the watch ended with status %d",
 			kinds[f->kind].name, f->told);
@@ -418,11 +426,15 @@ static void done(struct follow *f, CURLcode result)
 	} else if (status == 200 && result == CURLE_OK && step == STEP_GET) {
 		get_done(f);
 	} else if (ended_well(f, status, result)) {
+		f->watch_failures = 0;
 		went_well(f);
-		wait_for(f, STEP_WATCH, random_ms(f->api, BACKOFF_MS));
-	} else if (step == STEP_LIST && f->request.too_long && f->limit > 1) {
+		/* what could not be read may have been an end */
+		wait_for(f, f->missed || f->request.passed_over ? STEP_LIST : STEP_WATCH,
+			random_ms(f->api, BACKOFF_MS));
+	} else if (step == STEP_LIST && status == 200 && f->request.too_long && f->limit > 1) {
+		/* the same page once more, and from it on */
 		f->limit = f->limit > LIMIT_DIVISOR ? f->limit / LIMIT_DIVISOR : 1;
-		restart(f, 0);
+		wait_for(f, STEP_LIST, 0);
 	} else {
 		went_wrong(f, status, result);
 	}

@@ -24,6 +24,7 @@
 #define KUBE_SLICE_PORTS    16
 #define KUBE_SLICE_MAX      1000 /* endpoints in a slice, as the API has it */
 #define KUBE_OBJECT_MAX     (2u << 20) /* longest text of one object: etcd takes 1.5 MiB */
+#define KUBE_VALUES_MAX     100000 /* most values in it, for each takes memory while it is read */
 
 /* Offset of a NUL-terminated string in the object's text; 0: empty. */
 typedef uint16_t kube_text;

@@ -42,6 +42,7 @@ struct book {
 
 struct kube_peers {
 	struct book services, slices;
+	_Atomic uint64_t cut;
 };
 
 static int book_init(struct book *b, unsigned groups, unsigned addresses)
@@ -220,6 +221,7 @@ void kube_peers_put_slice(struct kube_peers *p, const struct kube_slice *slice)
 	g = group_take(&p->slices, slice->namespace, slice->name);
 	if (!g)
 		return;
+	p->cut += slice->cut;
 	memcpy(g->service, slice->service, sizeof(g->service));
 	g->port_count = slice->port_count;
 	memcpy(g->ports, slice->ports, sizeof(g->ports));
@@ -297,5 +299,5 @@ bool kube_peers_find(const struct kube_peers *p, const uint8_t addr[static ADDR_
 void kube_peers_stats(const struct kube_peers *p, struct kube_peers_stats *ret_stats)
 {
 	*ret_stats = (struct kube_peers_stats){p->services.group_count, p->slices.address_count,
-		p->services.full + p->slices.full};
+		p->services.full + p->slices.full, p->cut};
 }

@@ -34,5 +34,6 @@ bool kube_peers_find(const struct kube_peers *peers, const uint8_t addr[static A
 struct kube_peers_stats {
 	uint64_t services, endpoints; /* now */
 	uint64_t full; /* left out: no room */
+	uint64_t cut; /* slices with more endpoints or ports than are read */
 };
 void kube_peers_stats(const struct kube_peers *peers, struct kube_peers_stats *ret_stats);

@@ -88,15 +88,24 @@ static bool has_own_address(const struct kube_pod *pod)
 	return !pod->host_network;
 }
 
+/* Two that claim to be the same static pod: the first is, for as long as it is there. A mirror of
+ * it that is made anew has another uid. */
+static void claim_static(struct kube_pods *p, struct entry *e)
+{
+	uint64_t key = uid_key(e->pod.static_uid);
+	uint32_t holder = table_find(&p->by_uid, key);
+
+	if (e->pod.static_uid[0] && (holder == TABLE_NONE || p->v[holder].gone_ns))
+		table_put(&p->by_uid, key, (uint32_t)(e - p->v));
+}
+
 static void index_add(struct kube_pods *p, struct entry *e)
 {
 	const struct kube_pod *pod = &e->pod;
 	uint32_t i = (uint32_t)(e - p->v);
 
 	table_put(&p->by_uid, uid_key(pod->uid), i);
-	/* two that claim to be the same one: the first is */
-	if (pod->static_uid[0] && table_find(&p->by_uid, uid_key(pod->static_uid)) == TABLE_NONE)
-		table_put(&p->by_uid, uid_key(pod->static_uid), i);
+	claim_static(p, e);
 	for (unsigned c = 0; c < pod->container_count; c++)
 		if (pod->containers[c].id[0])
 			table_put(&p->by_container, key_of(pod->containers[c].id), i);
@@ -207,6 +216,10 @@ static void gone(struct kube_pods *p, struct entry *e, uint64_t now_ns)
 		return;
 	e->gone_ns = now_ns;
 	p->known--;
+	for (unsigned i = 0; e->pod.static_uid[0] && i < p->max; i++)
+		if (p->v[i].used && !p->v[i].gone_ns &&
+			strcmp(p->v[i].pod.static_uid, e->pod.static_uid) == 0)
+			claim_static(p, &p->v[i]);
 }
 
 void kube_pods_gone(struct kube_pods *p, const char *uid, uint64_t now_ns)

@@ -8,21 +8,6 @@
 #include <jansson.h>
 #include <string.h>
 
-/* Strings may hold a NUL: whoever reads one takes that for nothing. */
-static int parse(struct slice text, json_t **ret_value)
-{
-	json_error_t error;
-
-	if (text.len > KUBE_OBJECT_MAX)
-		return -E2BIG;
-	*ret_value = json_loadb(text.ptr, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-	if (*ret_value)
-		return 0;
-	return json_error_code(&error) == json_error_out_of_memory    ? -ENOMEM
-	       : json_error_code(&error) == json_error_stack_overflow ? -E2BIG
-								      : -EINVAL;
-}
-
 /* Where a string ends that begins here; 0: nowhere. */
 static size_t string_length(struct slice text)
 {
@@ -68,6 +53,41 @@ static size_t value_length(struct slice text)
 			return i;
 	}
 	return 0;
+}
+
+/* How many values there are in it, at least: each takes memory, however short it is. */
+static size_t value_count(struct slice text)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.ptr[i];
+
+		if (c == '"') {
+			size_t len = string_length(slice_of(text.ptr + i, text.len - i));
+
+			if (!len)
+				break;
+			i += len - 1;
+		}
+		n += c == ',' || c == '{' || c == '[';
+	}
+	return n;
+}
+
+/* Strings may hold a NUL: whoever reads one takes that for nothing. */
+static int parse(struct slice text, json_t **ret_value)
+{
+	json_error_t error;
+
+	if (text.len > KUBE_OBJECT_MAX || value_count(text) > KUBE_VALUES_MAX)
+		return -E2BIG;
+	*ret_value = json_loadb(text.ptr, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+	if (*ret_value)
+		return 0;
+	return json_error_code(&error) == json_error_out_of_memory    ? -ENOMEM
+	       : json_error_code(&error) == json_error_stack_overflow ? -E2BIG
+								      : -EINVAL;
 }
 
 /* Cuts one value off the start of text. */

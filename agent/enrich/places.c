@@ -22,7 +22,8 @@ struct pending {
 	uint32_t resource; /* what the process was described as */
 	uint32_t settled; /* what it is */
 	uint64_t since_ns; /* of the state */
-	struct proc proc; /* as it was then: the first that waits */
+	bool lost; /* it is to be told that its pod did not become known */
+	struct proc proc; /* the first that waits, as it was then, and what is known since */
 };
 
 /* A span in the room, followed by itself as it is packed. */
@@ -40,6 +41,7 @@ struct places {
 	unsigned in_use, waits;
 	uint64_t aged_ns; /* when they were last looked at */
 	bool settled; /* one since the room was last looked through */
+	bool lost; /* one of them is */
 	_Atomic unsigned count; /* spans in the room */
 	uint32_t used;
 	_Alignas(8) char room[ROOM]; /* pages that no span needed are not resident */
@@ -266,7 +268,28 @@ static void wait_for_pod(struct places *p, struct proc *proc)
 		return;
 	pending->resource = pending->settled = proc->resource;
 	pending->proc = *proc;
+	pending->lost = false;
 	set_state(p, pending, STATE_WAITS, clock_monotonic());
+}
+
+static void add_port(struct proc *proc, uint16_t port)
+{
+	for (unsigned i = 0; i < proc->port_count; i++)
+		if (proc->ports[i] == port)
+			return;
+	if (proc->port_count < PROC_PORTS)
+		proc->ports[proc->port_count++] = port;
+}
+
+void places_decided(struct places *p, const struct proc *proc)
+{
+	uint32_t i = proc->described ? table_find(&p->by_key, key_of(proc)) : TABLE_NONE;
+
+	if (i == TABLE_NONE || p->v[i].state != STATE_WAITS)
+		return;
+	for (unsigned port = 0; port < proc->port_count; port++)
+		add_port(&p->v[i].proc, proc->ports[port]);
+	p->v[i].proc.local_client |= proc->local_client;
 }
 
 void places_describe(struct places *p, struct proc *proc, struct process_attrs *attrs)
@@ -336,6 +359,13 @@ static bool is_wanted(const struct places *p, const struct pending *pending)
 	return p->ops->wanted(p->ctx, &proc);
 }
 
+void places_reselect(struct places *p)
+{
+	for (unsigned i = 0; i < p->fresh; i++)
+		if (p->v[i].state == STATE_UNWANTED && is_wanted(p, &p->v[i]))
+			set_state(p, &p->v[i], STATE_SETTLED, clock_monotonic());
+}
+
 /* What is known by now must do, or is all that there is to know. */
 static void settle(struct places *p, struct pending *pending)
 {
@@ -395,15 +425,18 @@ static bool keep(struct places *p, uint32_t pending, const struct span *span)
 	return true;
 }
 
+/* It had no place, or none any more: nobody knows whose its spans are. */
+static bool is_nobodys(const struct places *p, uint32_t resource)
+{
+	return resource_get(p->env.resources, resource) == resource_get(p->env.resources, 0);
+}
+
 bool places_settle(struct places *p, struct span *span)
 {
-	uint32_t i;
+	uint32_t i = span->resource ? table_find(&p->by_key, span->resource) : TABLE_NONE;
 
-	if (!span->resource)
-		return !p->ops->strict(p->ctx) || leave_out(p);
-	i = table_find(&p->by_key, span->resource);
 	if (i == TABLE_NONE)
-		return true;
+		return !is_nobodys(p, span->resource) || !p->ops->strict(p->ctx) || leave_out(p);
 	if (p->v[i].state == STATE_WAITS && keep(p, i, span))
 		return false;
 	/* no room to wait: what is known must do */
@@ -441,24 +474,38 @@ static void look_through(struct places *p)
  * known, and until the rules change. */
 static bool is_over(const struct places *p, const struct pending *pending)
 {
-	const struct resource_table *resources = p->env.resources;
-
-	return pending->state == STATE_SETTLED ||
-	       resource_get(resources, pending->resource) == resource_get(resources, 0) ||
+	return pending->state == STATE_SETTLED || is_nobodys(p, pending->resource) ||
 	       is_wanted(p, pending);
 }
 
 /* One that waits can wait no longer; one that was settled makes room. */
 static void age(struct places *p, struct pending *pending, uint64_t now_ns, bool all)
 {
-	uint64_t pod = pending->proc.pod, wait = wait_ns(p);
+	uint64_t wait = wait_ns(p);
 
 	if (pending->state == STATE_WAITS && (all || now_ns - pending->since_ns >= wait)) {
 		settle(p, pending);
-		p->ops->lost(p->ctx, pod);
+		pending->lost = true;
+		p->lost = true;
 	} else if (pending->state != STATE_WAITS &&
 		   now_ns - pending->since_ns > LATE_NS + 2 * wait) {
 		set_state(p, pending, is_over(p, pending) ? STATE_FREE : STATE_UNWANTED, now_ns);
+	}
+}
+
+/* Each pod once, however many of its resources waited. */
+static void tell_lost(struct places *p)
+{
+	p->lost = false;
+	for (unsigned i = 0; i < p->fresh; i++) {
+		uint64_t pod = p->v[i].proc.pod;
+
+		if (!p->v[i].lost)
+			continue;
+		for (unsigned k = i; k < p->fresh; k++)
+			if (p->v[k].proc.pod == pod)
+				p->v[k].lost = false;
+		p->ops->lost(p->ctx, pod);
 	}
 }
 
@@ -469,6 +516,8 @@ void places_tick(struct places *p, uint64_t now_ns, bool all)
 		for (unsigned i = 0; i < p->fresh; i++)
 			if (p->v[i].state != STATE_FREE && now_ns > p->v[i].since_ns)
 				age(p, &p->v[i], now_ns, all);
+		if (p->lost)
+			tell_lost(p);
 	}
 	if (p->settled && p->used)
 		look_through(p);

@@ -50,6 +50,11 @@ void places_find(const struct places *places, struct proc *proc, struct proc_pla
  * added if it is known. */
 void places_describe(struct places *places, struct proc *proc, struct process_attrs *attrs);
 
+/* A process that waits was decided on: what is known of it by now decides on its spans. */
+void places_decided(struct places *places, const struct proc *proc);
+/* Rules have changed. */
+void places_reselect(struct places *places);
+
 /* The pod of these processes became known: for those that are gone. */
 void places_known(struct places *places, uint64_t pod);
 /* The same for one that lives: its resource becomes that of its pod, however long that took. */

@@ -177,7 +177,7 @@ void process_attrs_make(const struct process_info *info, const struct process_ho
 	char buf[1024];
 	struct text text = {.buf = buf, .cap = sizeof(buf)};
 	struct slice name = process_env(info->environ, SLICE("OTEL_SERVICE_NAME"));
-	struct slice exe = base_name(info->exe.len ? info->exe : info->comm);
+	struct slice exe = base_name(info->exe.len ? info->exe : info->comm), named;
 	const struct attr *service;
 
 	ret_attrs->n = 0;
@@ -188,6 +188,7 @@ void process_attrs_make(const struct process_info *info, const struct process_ho
 	/* service.name first, so that it is there whatever else finds no room. */
 	if (!name.len || !own_set(ret_attrs, SERVICE_NAME, name))
 		set_joined(ret_attrs, SERVICE_NAME, SLICE("unknown_service"), SLICE(":"), exe);
+	named = attr_find(ret_attrs, SERVICE_NAME)->str;
 	attrs_add(ret_attrs, host->resource_attributes, true);
 	if (host->host_name.len)
 		own_set(ret_attrs, SLICE("host.name"), host->host_name);
@@ -195,8 +196,9 @@ void process_attrs_make(const struct process_info *info, const struct process_ho
 	own_set(ret_attrs, SLICE("process.executable.name"), exe);
 	process_attrs_parse(
 		ret_attrs, process_env(info->environ, SLICE("OTEL_RESOURCE_ATTRIBUTES")));
+	/* it wins; set as before, which takes no room */
 	if (name.len)
-		own_set(ret_attrs, SERVICE_NAME, name);
+		attr_find(ret_attrs, SERVICE_NAME)->str = named;
 
 	service = attr_find(ret_attrs, SERVICE_NAME);
 	if (!service->str.len)

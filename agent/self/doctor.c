@@ -404,7 +404,7 @@ int doctor_run(const struct config *config, bool json, FILE *out)
 
 	features_probe(&features);
 	features_look_for_tls(&features);
-	doctor_cluster(&config->kubernetes, &features, &findings);
+	doctor_cluster(config, &features, &findings);
 	return doctor_print(
 		&features, &findings, config->capture.hooks, config->capture.transport, json, out);
 }

@@ -38,16 +38,20 @@ static struct finding ask_api(const struct kubernetes_options *options)
 	return f;
 }
 
-struct finding doctor_rights(const struct features *features)
+struct finding doctor_rights(const struct capture_options *options, const struct features *features)
 {
-	static const struct {
+	const struct {
 		int number;
 		const char *name;
-	} asked[] = {
-		{CAP_BPF, "CAP_BPF"},
-		{CAP_PERFMON, "CAP_PERFMON"},
-		{CAP_SYS_PTRACE, "CAP_SYS_PTRACE"},
-		{CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"},
+		bool asked;
+	} caps[] = {
+		{CAP_BPF, "CAP_BPF", true},
+		{CAP_PERFMON, "CAP_PERFMON", true},
+		{CAP_SYS_PTRACE, "CAP_SYS_PTRACE", true},
+		{CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", true},
+		{CAP_CHECKPOINT_RESTORE, "CAP_CHECKPOINT_RESTORE", options->tls},
+		{CAP_SYS_ADMIN, "CAP_SYS_ADMIN",
+			options->hooks == HOOKS_SYSCALLS || options->transport == TRANSPORT_PERF},
 	};
 	struct finding f = {
 		.name = "pod_rights",
@@ -60,10 +64,10 @@ struct finding doctor_rights(const struct features *features)
 	};
 	size_t at = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(asked); i++)
-		if (!features_has_cap(features, asked[i].number))
+	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
+		if (caps[i].asked && !features_has_cap(features, caps[i].number))
 			at += (size_t)snprintf(f.detail + at, sizeof(f.detail) - at, "%s%s",
-				at ? ", " : "without ", asked[i].name);
+				at ? ", " : "without ", caps[i].name);
 	if (!features->v[FEATURE_PIDNS].ok)
 		at += (size_t)snprintf(
 			f.detail + at, sizeof(f.detail) - at, "%shostPID", at ? ", " : "without ");
@@ -90,19 +94,20 @@ bool doctor_network(FILE *interfaces, struct finding *ret)
 	return cilium;
 }
 
-void doctor_cluster(const struct kubernetes_options *options, const struct features *features,
-	struct findings *ret)
+void doctor_cluster(
+	const struct config *config, const struct features *features, struct findings *ret)
 {
+	const struct kubernetes_options *kubernetes = &config->kubernetes;
 	const char *host = getenv("KUBERNETES_SERVICE_HOST");
+	bool in_pod = host && host[0];
 	_fclose_ FILE *interfaces = NULL;
 
 	ret->n = 0;
-	if (options->use == KUBERNETES_OFF ||
-		(options->use == KUBERNETES_AUTO && (!host || !host[0])))
+	if (kubernetes->use == KUBERNETES_ON || (kubernetes->use == KUBERNETES_AUTO && in_pod))
+		ret->v[ret->n++] = ask_api(kubernetes);
+	if (!in_pod)
 		return;
-	ret->v[ret->n++] = ask_api(options);
-	if (host && host[0])
-		ret->v[ret->n++] = doctor_rights(features);
+	ret->v[ret->n++] = doctor_rights(&config->capture, features);
 	/* the node's, not the pod's */
 	interfaces = fopen("/proc/1/net/dev", "re");
 	if (interfaces)

@@ -2,7 +2,7 @@
 /* What `weft doctor` finds in a pod: of the cluster, and not of the kernel. */
 #pragma once
 #include "capture/features.h"
-#include "enrich/options.h"
+#include "config.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -27,11 +27,12 @@ struct findings {
 };
 
 /* Asks the API server, for some seconds at most. */
-void doctor_cluster(const struct kubernetes_options *options, const struct features *features,
-	struct findings *ret);
+void doctor_cluster(
+	const struct config *config, const struct features *features, struct findings *ret);
 
-/* The pod's rights, by the features that were found. */
-struct finding doctor_rights(const struct features *features);
+/* The pod's rights, against those that the chart asks for with this configuration. */
+struct finding doctor_rights(
+	const struct capture_options *options, const struct features *features);
 
 /* The node's network, by its interfaces. False: nothing to say. interfaces: as /proc/net/dev. */
 bool doctor_network(FILE *interfaces, struct finding *ret);

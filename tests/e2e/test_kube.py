@@ -449,13 +449,15 @@ def test_answers_that_lead_nowhere(cluster):
     """A node that is gone is only asked for again; a watch that is refused is not repeated as it was; one that ends
     as it begins is tried less and less often."""
     api = cluster.api.start()
-    api.fail = [("nodes/", 410), ("services?&watch=1", 400), *[("pods?fieldSelector=spec.nodeName%3Dnode-1&watch=1", 200)] * 1000]
+    api.fail = [("nodes/", 410), ("services?&watch=1", 400), *[("endpointslices?&watch=1", 400)] * 1000, *[("pods?fieldSelector=spec.nodeName%3Dnode-1&watch=1", 200)] * 1000]
     agent = cluster.weft()
-    pause(6)
+    pause(8)
     assert {tuple(query) for path, query in api.requests if "/nodes/" in path} == {()}
     assert len(lists_of(api, "services")) == 2
     watches = [query for path, query in api.requests if path.endswith("/pods") and "watch" in query]
     assert 2 <= len(watches) < 12, len(watches)
+    assert 2 <= len(lists_of(api, "endpointslices")) < 10, "less and less often"
+    assert agent.log().count("endpointslices: HTTP status 400") == 1, "said once"
     api.fail = []
     app = cluster.pod("app-1")
     port = cluster.serve(app)

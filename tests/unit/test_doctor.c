@@ -213,16 +213,25 @@ Test(doctor, in_a_pod)
 {
 	struct features f = all_good();
 	struct findings found = {.n = 1};
+	struct capture_options options = {.tls = true};
 	char *text;
 	size_t len;
 	FILE *out;
 
 	f.caps = UINT64_MAX;
-	found.v[0] = doctor_rights(&f);
+	found.v[0] = doctor_rights(&options, &f);
 	cr_expect(found.v[0].ok);
+	f.caps &= ~(1ULL << CAP_SYS_ADMIN);
+	cr_expect(doctor_rights(&options, &f).ok);
+	options.hooks = HOOKS_SYSCALLS;
+	cr_expect_str_eq(doctor_rights(&options, &f).detail, "without CAP_SYS_ADMIN");
+	options.hooks = HOOKS_AUTO;
+	f.caps &= ~(1ULL << CAP_CHECKPOINT_RESTORE);
+	cr_expect_str_eq(doctor_rights(&options, &f).detail, "without CAP_CHECKPOINT_RESTORE");
+	options.tls = false;
 	f.caps &= ~(1ULL << CAP_PERFMON);
 	f.v[FEATURE_PIDNS].ok = false;
-	found.v[0] = doctor_rights(&f);
+	found.v[0] = doctor_rights(&options, &f);
 	cr_expect_not(found.v[0].ok);
 	cr_expect_str_eq(found.v[0].detail, "without CAP_PERFMON, hostPID");
 	f.v[FEATURE_PIDNS].ok = true;

@@ -368,8 +368,17 @@ Test(kube_object, too_long_and_too_deep)
 	cr_expect_eq(kube_parse(slice_of(text, size), &object), -E2BIG);
 	memset(text, '[', size);
 	cr_expect_eq(kube_parse(slice_of(text, size), &object), -E2BIG);
-	memset(text, '[', KUBE_OBJECT_MAX);
-	cr_expect_eq(kube_parse(slice_of(text, KUBE_OBJECT_MAX), &object), -E2BIG);
+	memset(text, '[', 5000);
+	cr_expect_eq(kube_parse(slice_of(text, 5000), &object), -E2BIG);
+	/* each value takes memory, however short */
+	memset(text, ',', KUBE_VALUES_MAX + 10);
+	memcpy(text, "[1,1", 4);
+	cr_expect_eq(kube_parse(slice_of(text, KUBE_VALUES_MAX + 10), &object), -E2BIG);
+	memset(text, ',', KUBE_VALUES_MAX + 10);
+	memcpy(text, "{\"a\":\"", 6);
+	memcpy(text + KUBE_VALUES_MAX + 8, "\"}", 2);
+	cr_assert_eq(kube_parse(slice_of(text, KUBE_VALUES_MAX + 10), &object), 0);
+	json_decref(object);
 }
 
 Test(kube_object, one_object_too_long_is_not_the_others_end)

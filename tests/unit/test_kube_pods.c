@@ -144,6 +144,36 @@ Test(kube_pods, a_static_pod_by_its_hash)
 	cr_expect(kube_pods_find(pods, &container, &index));
 }
 
+/* The kubelet makes the mirror anew when its pod's file changes: with the same hash, if only the
+ * mirror was deleted. */
+Test(kube_pods, a_mirror_that_is_made_anew)
+{
+	struct kube_pod first = pod_of(1, false, "a"), second = pod_of(2, false, "a");
+	struct container container = {.id = "x", .pod_uid = "8d2ad8a45c1e4c1f9a530f1c2d3e4f50"};
+	const struct kube_pod *found;
+	int index;
+
+	strcpy(first.static_uid, container.pod_uid);
+	strcpy(second.static_uid, container.pod_uid);
+	for (int late = 0; late < 2; late++) {
+		stop();
+		start();
+		kube_pods_put(pods, &first);
+		if (late) /* its end is told after the other's beginning */
+			kube_pods_put(pods, &second);
+		kube_pods_gone(pods, first.uid, NS_PER_SEC);
+		if (!late)
+			kube_pods_put(pods, &second);
+		found = kube_pods_find(pods, &container, &index);
+		cr_assert(found);
+		cr_expect_str_eq(found->uid, second.uid);
+		kube_pods_tick(pods, 100 * NS_PER_SEC);
+		found = kube_pods_find(pods, &container, &index);
+		cr_assert(found);
+		cr_expect_str_eq(found->uid, second.uid);
+	}
+}
+
 /* Whoever claims to be that pod as well changes nothing, and costs no place. */
 Test(kube_pods, a_static_pod_of_two_claims_is_the_first)
 {
@@ -159,6 +189,7 @@ Test(kube_pods, a_static_pod_of_two_claims_is_the_first)
 		kube_pods_put(pods, &pod);
 		found = kube_pods_find(pods, &container, &index);
 		cr_assert(found);
+		cr_expect_str_eq(kube_pod_text(found, found->name), "pod-1");
 	}
 	kube_pods_stats(pods, &stats);
 	cr_expect_eq(stats.known, 2);

@@ -292,6 +292,26 @@ Test(resource, hostile_lists_are_bounded)
 	free(block);
 }
 
+/* What OTEL_SERVICE_NAME says wins, also where the other leaves no room to say it again. */
+Test(resource, a_service_that_is_named_twice)
+{
+	size_t len = PROCESS_ENVIRON, used;
+	_free_ char *block = calloc(1, len);
+	struct process_info info = {.exe = SLICE("/opt/app"), .environ = {block, len}};
+	struct process_host host = {.host_name = SLICE("n")};
+	struct process_attrs attrs;
+	char name[400] = "";
+
+	memset(name, 'p', sizeof(name) - 1);
+	used = (size_t)snprintf(block, len, "OTEL_SERVICE_NAME=%s", name) + 1;
+	used += (size_t)snprintf(
+		block + used, len - used, "OTEL_RESOURCE_ATTRIBUTES=service.name=%0900d", 0);
+	for (unsigned i = 0; i < 10; i++)
+		used += (size_t)snprintf(block + used, len - used, ",k%u=%0250u", i, i);
+	process_attrs_make(&info, &host, &attrs);
+	expect(&attrs, "service.name", name);
+}
+
 /* Whatever a process says of itself: there is room for what tells its pod, and a resource holds it.
  */
 Test(resource, a_lot_said_of_itself)
