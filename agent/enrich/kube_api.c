@@ -593,6 +593,8 @@ int kube_api_new(const struct kubernetes_options *options, const char *node,
 		kube_api_free(api);
 		return -ENOMEM;
 	}
+	/* what was only got leaves its connection to those that are watched */
+	curl_multi_setopt(api->multi, CURLMOPT_MAXCONNECTS, (long)KUBE_KINDS);
 	for (unsigned i = 0; i < KINDS; i++) {
 		api->follow[i].api = api;
 		api->follow[i].kind = (enum kube_kind)i;

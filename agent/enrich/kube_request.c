@@ -194,8 +194,8 @@ int kube_request_start(struct kube_request *r, const struct kubernetes_options *
 	snprintf(ca, sizeof(ca), "%s/ca.crt", options->credentials);
 	curl_easy_setopt(r->easy, CURLOPT_URL, url);
 	curl_easy_setopt(r->easy, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(r->easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(r->easy, CURLOPT_PIPEWAIT, 1L);
+	/* the end of a stream beside others can go unnoticed for a minute: libcurl 7.88, HTTP/2 */
+	curl_easy_setopt(r->easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(r->easy, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(r->easy, CURLOPT_CAINFO, ca);
 	curl_easy_setopt(r->easy, CURLOPT_CAPATH, NULL);
