@@ -468,6 +468,16 @@ static bool is_held_back(const struct kube_api *api, unsigned kind)
 	       !(api->follow[KUBE_THIS_NODE].tried && api->follow[KUBE_CLUSTER].tried);
 }
 
+/* A watch that goes on is well, though it may be a minute until it has anything to tell. */
+static void look_at_watch(struct follow *f, uint64_t now_ns)
+{
+	if (f->step != STEP_WATCH || !f->problem[0] || now_ns - f->began_ns < WATCH_LEAST_NS ||
+		kube_request_status(&f->request) != 200)
+		return;
+	f->watch_failures = 0;
+	went_well(f);
+}
+
 static int due(struct kube_api *api)
 {
 	uint64_t now = clock_monotonic(), next = now + NS_PER_SEC;
@@ -475,6 +485,7 @@ static int due(struct kube_api *api)
 	for (unsigned i = 0; i < KINDS; i++) {
 		struct follow *f = &api->follow[i];
 
+		look_at_watch(f, now);
 		if (is_held_back(api, i))
 			continue;
 		if (f->step == STEP_WAIT && kinds[i].path && f->due_ns <= now)
