@@ -244,7 +244,7 @@ static void look(struct proc *proc)
 		proc_comm(proc->pid, proc->comm, sizeof(proc->comm));
 }
 
-static void add_port(struct proc *proc, uint16_t port)
+void proc_add_port(struct proc *proc, uint16_t port)
 {
 	for (unsigned i = 0; i < proc->port_count; i++)
 		if (proc->ports[i] == port)
@@ -266,7 +266,7 @@ static void inherit(struct proc *proc, const struct proc *parent)
 {
 	proc->inherited = true;
 	for (unsigned i = 0; i < parent->port_count; i++)
-		add_port(proc, parent->ports[i]);
+		proc_add_port(proc, parent->ports[i]);
 	memcpy(proc->exe, parent->exe, sizeof(proc->exe));
 	memcpy(proc->cgroup, parent->cgroup, sizeof(proc->cgroup));
 	proc->resource = parent->resource;
@@ -340,7 +340,7 @@ void procs_on_listen(struct procs *p, const struct weft_open *rec)
 		return;
 	if (!proc->exe[0])
 		look(proc);
-	add_port(proc, rec->local_port);
+	proc_add_port(proc, rec->local_port);
 	decide(p, proc);
 }
 
@@ -432,7 +432,7 @@ static void scan_socket(void *ctx, uint32_t pid, uint64_t inode)
 	if (!proc)
 		return;
 	if (port & 1)
-		add_port(proc, (uint16_t)(port >> 1));
+		proc_add_port(proc, (uint16_t)(port >> 1));
 	else
 		proc->local_client = true;
 }

@@ -37,6 +37,9 @@ struct proc {
 	uint64_t pod; /* set by `placed`: the same for all processes of a pod, 0 for none */
 };
 
+/* It listens on this one, too; as many are kept as there is room for. */
+void proc_add_port(struct proc *proc, uint16_t port);
+
 /* What Kubernetes says of a process. */
 struct proc_place {
 	enum place place;

@@ -272,15 +272,6 @@ static void wait_for_pod(struct places *p, struct proc *proc)
 	set_state(p, pending, STATE_WAITS, clock_monotonic());
 }
 
-static void add_port(struct proc *proc, uint16_t port)
-{
-	for (unsigned i = 0; i < proc->port_count; i++)
-		if (proc->ports[i] == port)
-			return;
-	if (proc->port_count < PROC_PORTS)
-		proc->ports[proc->port_count++] = port;
-}
-
 void places_decided(struct places *p, const struct proc *proc)
 {
 	uint32_t i = proc->described ? table_find(&p->by_key, key_of(proc)) : TABLE_NONE;
@@ -288,7 +279,7 @@ void places_decided(struct places *p, const struct proc *proc)
 	if (i == TABLE_NONE || p->v[i].state != STATE_WAITS)
 		return;
 	for (unsigned port = 0; port < proc->port_count; port++)
-		add_port(&p->v[i].proc, proc->ports[port]);
+		proc_add_port(&p->v[i].proc, proc->ports[port]);
 	p->v[i].proc.local_client |= proc->local_client;
 }
 
