@@ -7,10 +7,11 @@
  *
  * A watch goes on from the latest version that it saw, bookmarks included. A version that the
  * server no longer has (410) is followed by a new list, of which the pipeline keeps what it knew
- * until the list is whole. Failures are tried again after a time that doubles, up to a minute, of
- * which a random part is waited; after Retry-After if the server says so. The token is read for
- * each request, since it is replaced before it ends, and the server's certificate is checked
- * against ca.crt as it is then.
+ * until the list is whole; so is a watch that is refused, that fails time after time, or that told
+ * what could not be read. An object that cannot be read is passed over. Failures are tried again
+ * after a time that doubles, up to a minute, of which a random part is waited; after Retry-After if
+ * the server says so. The token is read for each request, since it is replaced before it ends, and
+ * the server's certificate is checked against ca.crt as it is then.
  */
 #pragma once
 #include "enrich/kube_queue.h"
