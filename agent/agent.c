@@ -290,13 +290,28 @@ static const struct cluster_ops CLUSTER_OPS = {
 	.release = on_placed_span,
 };
 
+static const char *lack_of(const struct feature_state *state)
+{
+	return state->error ? strerror(state->error) : "not in this kernel";
+}
+
 static int choose_hooks(struct agent *a)
 {
+	const struct feature_state *namespace, *processes, *probes;
 	struct features features;
 	char why[FEATURES_WHY_BYTES];
 	int err;
 
 	features_probe(&features);
+	namespace = &features.v[FEATURE_PIDNS];
+	processes = &features.v[FEATURE_PROCESSES];
+	probes = &features.v[FEATURE_PROBES];
+	if (!namespace->ok) {
+		log_error("cannot trace here: processes would not be found (Kubernetes: hostPID: "
+			  "true); see `weft doctor`",
+			LOG_STR("why", namespace->detail));
+		return -ENOTSUP;
+	}
 	err = features_choose(&features, a->config.capture.hooks, &a->hooks, a->why);
 	if (err) {
 		log_error("cannot trace here; see `weft doctor`", LOG_STR("why", a->why));
@@ -306,12 +321,14 @@ static int choose_hooks(struct agent *a)
 	if (err)
 		log_error("cannot trace here; see `weft doctor`", LOG_STR("why", why));
 	a->config.capture.transport = a->transport;
-	if (a->config.capture.tls && !features.v[FEATURE_PROBES].ok) {
-		const struct feature_state *probes = &features.v[FEATURE_PROBES];
-
+	if (!processes->ok)
+		log_warn("other users' processes are hidden from weft, their programs and ports "
+			 "unknown: see `weft doctor`",
+			LOG_STR("what", processes->detail), LOG_STR("why", lack_of(processes)),
+			LOG_STR("apparmor", features.apparmor));
+	if (a->config.capture.tls && !probes->ok) {
 		log_warn("TLS is not traced: see `weft doctor`", LOG_STR("what", probes->detail),
-			LOG_STR("why",
-				probes->error ? strerror(probes->error) : "not in this kernel"));
+			LOG_STR("why", lack_of(probes)));
 		a->config.capture.tls = false;
 	}
 	return err;

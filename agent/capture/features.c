@@ -108,6 +108,21 @@ bool features_has_cap(const struct features *features, int cap)
 	return features->caps >> cap & 1;
 }
 
+/* "unconfined", or a profile's name and how it is meant: " (enforce)", " (complain)", which only
+ * logs what it would forbid. Where another security module answers here AppArmor is off. */
+static void find_apparmor(char *ret_profile, size_t cap)
+{
+	char text[128], *mode;
+
+	if (read_line("/sys/module/apparmor/parameters/enabled", text, sizeof(text)) < 0 ||
+		text[0] != 'Y' || read_line("/proc/self/attr/current", text, sizeof(text)) < 0)
+		return;
+	mode = strstr(text, " (");
+	if (!mode || strcmp(mode, " (complain)") == 0 || strcmp(mode, " (unconfined)") == 0)
+		return;
+	snprintf(ret_profile, cap, "%.*s", (int)(mode - text), text);
+}
+
 static void probe_surroundings(struct features *f)
 {
 	struct utsname name;
@@ -127,6 +142,7 @@ static void probe_surroundings(struct features *f)
 	/* "[none] integrity confidentiality" */
 	if (read_line("/sys/kernel/security/lockdown", text, sizeof(text)) == 0)
 		chosen_word(text, '[', ']', f->lockdown, sizeof(f->lockdown));
+	find_apparmor(f->apparmor, sizeof(f->apparmor));
 	find_mount("tracefs", f->tracefs, sizeof(f->tracefs));
 	find_mount("cgroup2", f->cgroup2, sizeof(f->cgroup2));
 }

@@ -44,6 +44,7 @@ struct features {
 				"dynamic": not known which */
 	bool preempts; /* fexit programs can be preempted, and tracepoints' can not */
 	char lockdown[24]; /* "none", "integrity", "confidentiality", "" unknown */
+	char apparmor[64]; /* the profile that weft is held by, "" none */
 	char tracefs[64]; /* where it is mounted, "" nowhere */
 	char cgroup2[128];
 };

@@ -112,6 +112,14 @@ static bool is_barred(const struct features *f, enum feature feature)
 	       features_has_cap(f, CAP_BPF) && features_has_cap(f, CAP_PERFMON);
 }
 
+/* The same by the profile of AppArmor that holds weft: those of the container runtimes let it look
+ * at none but what they hold themselves. */
+static bool is_held(const struct features *f, enum feature feature)
+{
+	return feature == FEATURE_PROCESSES && is_denied(&f->v[feature]) && f->apparmor[0] &&
+	       features_has_cap(f, CAP_SYS_PTRACE) && features_has_cap(f, CAP_DAC_READ_SEARCH);
+}
+
 static bool is_hooks(enum feature feature)
 {
 	return feature == FEATURE_FENTRY || feature == FEATURE_SOCK || feature == FEATURE_SYSCALLS;
@@ -205,6 +213,10 @@ static const char *remedy(const struct diagnosis *d, enum feature feature)
 
 	if (is_barred(d->features, feature))
 		return "nothing: this kernel refuses them whatever the capabilities";
+	if (is_held(d->features, feature))
+		return "run without AppArmor's profile, named above (Kubernetes: "
+		       "securityContext.appArmorProfile.type Unconfined, as in the chart unless a "
+		       "policy changes it; docker run --security-opt apparmor=unconfined)";
 	if (!is_denied(state))
 		return check->absent;
 	return check->unreadable && state->detail[0] == '/' ? check->unreadable : check->grant;
@@ -312,10 +324,11 @@ static int print_text(const struct diagnosis *d, FILE *out)
 	print_caps(f, out);
 	fprintf(out,
 		"kernel   perf_event_paranoid=%d unprivileged_bpf_disabled=%d lockdown=%s "
-		"preemption=%s\n\n",
+		"preemption=%s%s%s\n\n",
 		f->perf_paranoid, f->unprivileged_bpf_disabled,
 		f->lockdown[0] ? f->lockdown : "unknown",
-		f->preemption[0] ? f->preemption : "unknown");
+		f->preemption[0] ? f->preemption : "unknown", f->apparmor[0] ? " apparmor=" : "",
+		f->apparmor);
 	for (int i = 0; i < FEATURE_MAX; i++)
 		print_check(d, (enum feature)i, &told, out);
 	for (unsigned i = 0; i < d->findings->n; i++)
@@ -375,9 +388,9 @@ static int print_json(const struct diagnosis *d, FILE *out)
 	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
 		json_object_set_new(
 			granted, caps[i].name, json_boolean(features_has_cap(f, caps[i].number)));
-	root = json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:i}",
+	root = json_pack("{s:s, s:s, s:s, s:i, s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:i}",
 		"version", WEFT_VERSION, "kernel", f->release, "arch", f->arch, "uid", (int)f->uid,
-		"capabilities", granted, "checks", list, "hooks",
+		"apparmor", f->apparmor, "capabilities", granted, "checks", list, "hooks",
 		d->can ? hooks_name(d->hooks) : "", "hooks_reason", d->hooks_why, "transport",
 		d->can ? transport_name(d->transport) : "", "transport_reason", d->transport_why,
 		"verdict", verdict_name(d->status), "next", next_step(d), "exit", d->status);

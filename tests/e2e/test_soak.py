@@ -137,12 +137,19 @@ class Soak:
             return len(self.kernel_map("conns"))
         return self.kernel_map("control")[0]["value"]["conns"]
 
-    def falls_to(self, connections):
-        """Waits until weft knows that many connections and the processes that run, and nothing else."""
+    def falls_to(self, connections, asked=False):
+        """Waits until weft knows that many connections and the processes that run, and nothing else. asked: all of
+        them were used lately. Else, where the kernel skipped a program, which may have told an end, weft takes those
+        that are quiet for minutes for ended; they come back with their next request."""
         live = self.lab.cgroup.pids()
-        until(lambda: (m := self.agent.metrics())["weft_connections"] == connections + OWN
-              and m["weft_processes_traced"] == len(live), lambda: f"live: {live}\n{self.agent.metrics().text}")
-        assert self.kernel_connections() == connections + OWN
+
+        def known(m):
+            doubted = m["weft_connections_ended_unseen_total"] if m["weft_kernel_missed_total"] and not asked else 0
+            return (0 <= m["weft_connections"] - (connections + OWN - doubted) <= m["weft_kernel_missed_total"]
+                    and m["weft_processes_traced"] == len(live))
+
+        until(lambda: known(self.agent.metrics()), lambda: f"live: {live}\n{self.agent.metrics().text}")
+        assert 0 <= self.kernel_connections() - (connections + OWN) <= self.agent.metrics()["weft_kernel_missed_total"]
         # any new process is in it for a moment, bpftool too
         until(lambda: {entry["key"] for entry in self.kernel_map("procs")} == set(live),
               lambda: f"live: {live}\n{self.kernel_map('procs')}")
@@ -170,19 +177,23 @@ def test_soak(lab, hooks, need):
     soak.falls_to(HELD)
 
     assert soak.ask_held() == HELD
-    soak.falls_to(HELD)
+    soak.falls_to(HELD, asked=True)
     soak.close_held()
-    soak.falls_to(0)
+    soak.falls_to(0, asked=True)
 
     metrics = soak.agent.settle()
-    soak.agent.stop()
+    missed = metrics["weft_kernel_missed_total"]
+    soak.agent.stop(lossless=not missed)
     soak.sink.kill(signal.SIGTERM)
     assert soak.sink.wait() == 0
     exported = json.loads(soak.sink.output())
 
     rss, metric_rss = Ends(samples, "rss"), Ends(samples, "metric_rss")
     cpu = (samples[-1].cpu - samples[0].cpu) / (samples[-1].time - samples[0].time)
-    print(f"{SECONDS} s: RSS {rss}, by the metric {metric_rss}; CPU {cpu:.1%} of a core; {exported['spans']} spans")
+    print(f"{SECONDS} s: RSS {rss}, by the metric {metric_rss}; CPU {cpu:.1%} of a core; {exported['spans']} spans; "
+          f"{missed:.0f} runs of programs skipped")
+    # at the most: in softirqs, where the kernel runs a program that they interrupt no second time
+    assert missed <= SECONDS / 60, metrics.text
     assert rss.growth < RSS_SLACK, rss
     assert metric_rss.growth < RSS_SLACK + RSS_COUNT_ERROR, metric_rss
     assert len({s.map_bytes for s in samples}) == 1
@@ -198,7 +209,8 @@ def test_soak(lab, hooks, need):
     assert exported["bad"] == 0
     assert metrics["weft_links_total", 'link="socket"'] == called, metrics.text
     assert metrics["weft_requests_done_total", 'result="paired"'] == exported["spans"], metrics.text
-    for never in ("weft_connections_evicted_total", "weft_connections_ended_unseen_total",
+    for never in ("weft_connections_evicted_total", *["weft_connections_ended_unseen_total"] * (not missed),
                   "weft_processes_evicted_total", "weft_processes_ended_unseen_total", "weft_hole_bytes_total",
-                  "weft_resource_overflows_total", "weft_ends_evicted_total"):
+                  "weft_resource_overflows_total", "weft_ends_evicted_total", "weft_kernel_lost_full_total",
+                  "weft_kernel_lost_map_total", "weft_kernel_life_lost_total"):
         assert f"\n{never} " in metrics.text and metrics[never] == 0, f"{never}\n{metrics.text}"

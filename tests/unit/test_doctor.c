@@ -198,6 +198,30 @@ Test(doctor, barred)
 	free(text);
 }
 
+/* Capabilities that are there need not be granted: it is another who forbids. */
+Test(doctor, held_by_apparmor)
+{
+	struct features f = without(FEATURE_PROCESSES, EACCES, "1 of 40 can be looked at");
+	char *text;
+
+	f.caps = UINT64_MAX;
+	snprintf(f.apparmor, sizeof(f.apparmor), "cri-containerd.apparmor.d");
+	cr_expect_eq(diagnose(&f, false, &text), DOCTOR_LIMITED);
+	cr_expect_not_null(strstr(text, " apparmor=cri-containerd.apparmor.d\n"), "%s", text);
+	cr_expect_not_null(strstr(text, "to do: run without AppArmor's profile"), "%s", text);
+	cr_expect_null(strstr(text, "grant CAP_SYS_PTRACE"), "%s", text);
+	free(text);
+	f.caps &= ~(1ULL << CAP_SYS_PTRACE);
+	diagnose(&f, false, &text);
+	cr_expect_not_null(strstr(text, "grant CAP_SYS_PTRACE"), "%s", text);
+	free(text);
+	f.apparmor[0] = '\0';
+	f.caps = UINT64_MAX;
+	diagnose(&f, false, &text);
+	cr_expect_null(strstr(text, "apparmor="), "%s", text);
+	free(text);
+}
+
 static bool says(const char *interfaces)
 {
 	FILE *f = fmemopen((void *)interfaces, strlen(interfaces), "r");

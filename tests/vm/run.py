@@ -34,7 +34,7 @@ ABSENT_ON = {"arm64": {("6.1", "fentry"): "fexit of inet_recvmsg: not in this ke
 # What CI has the time for. Not 7.2: it runs tracepoints with preemption on, and emulated it misses calls at random.
 QUICK_KERNELS = {"5.10": ["syscalls"], "6.1": ["syscalls"], "6.12": ["sock", "fentry"], "7.2": []}
 QUICK = "(test_capabilities and (paranoid-4 or without_one) and not perf) or test_ktls or test_compat or (test_exact and (write-read or sendmsg-recvmsg or writev-readv))"
-QUICK_MORE = {"6.12": " or (test_tls and test_app and (python or node)) or test_curl_and_nginx"}  # an older one loads too slowly
+QUICK_MORE = {"6.12": " or (test_tls and test_app and (python or node)) or test_curl_and_nginx or test_apparmor"}  # an older one loads too slowly
 # Of another architecture: one guest for all sets of hooks, each over both transports.
 QUICK_FOREIGN_KERNELS = {"6.12": [",".join(HOOKS)]}
 QUICK_FOREIGN = "test_exact or test_compat or (test_app and python)"

@@ -16,13 +16,14 @@ class Lab:
         self.serial = 0
         self.brief = {}
 
-    def process(self, argv, name=None, traced=True, env=None, brief=False, **more):
+    def process(self, argv, name=None, traced=True, env=None, brief=False, under=(), **more):
         """Starts a program, in the traced cgroup and under a service name of its own. brief: it may
-        be gone before anybody can read its environment; then it goes by its pid."""
+        be gone before anybody can read its environment; then it goes by its pid. under: the start of a command
+        line that becomes the program."""
         self.serial += 1
         full = {"OTEL_SERVICE_NAME": name} if name else {}
         full.update(env or {})
-        process = Process(argv, cgroup=more.pop("cgroup", self.cgroup) if traced else None, env=full,
+        process = Process([*under, *argv], cgroup=more.pop("cgroup", self.cgroup) if traced else None, env=full,
                           log=self.tmp / f"{self.serial}-{name or 'proc'}.log", **more)
         self.ended.append(process.stop)
         if brief:
