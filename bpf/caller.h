@@ -12,11 +12,6 @@ enum caller_how {
 	CALLER_WORKER, /* a ring's worker, or the kernel: the thread says nothing of who asked */
 };
 
-struct caller {
-	__u32 slot; /* see WEFT_SLOTS */
-	enum caller_how how;
-};
-
 /* Whether the system call is one that moves bytes: none of them runs task work inside. */
 static __always_inline bool nr_moves(int nr)
 {

@@ -32,11 +32,12 @@ enum slot {
 static __always_inline int on_call(void *ctx, struct socket *socket, const struct msghdr *msg,
 	__u64 size, long ret, int flags, __u8 dir, __u32 slot)
 {
-	struct caller by = {.slot = slot};
 	enum sock_kind kind = SOCK_OTHER;
 	struct sock *sk = socket->sk;
 	struct weft_counts *cnt;
-	struct source src;
+	enum caller_how how;
+	struct source *src;
+	struct scratch *s;
 	struct conn *c;
 
 	if (ret <= 0) {
@@ -53,17 +54,21 @@ static __always_inline int on_call(void *ctx, struct socket *socket, const struc
 	c = moved_conn(ctx, sk, slot, cnt, &kind);
 	if (!c)
 		return 0;
-	by.how = caller_how((struct task_struct *)bpf_get_current_task_btf());
+	how = caller_how((struct task_struct *)bpf_get_current_task_btf());
+	s = moved_begin(slot, how, kind);
+	if (!s)
+		return 0;
+	src = &s->call.bytes.src;
 	if (dir == WEFT_RECV && flags & MSG_TRUNC)
-		source_none(&src, WEFT_NO_COPY_TRUNC);
+		source_none(src, WEFT_NO_COPY_TRUNC);
 	else if (dir == WEFT_SEND && flags & MSG_OOB)
-		source_none(&src, WEFT_NO_COPY_OOB);
+		source_none(src, WEFT_NO_COPY_OOB);
 	else if (!msg)
-		source_none(&src, WEFT_NO_COPY_FILE);
+		source_none(src, WEFT_NO_COPY_FILE);
 	else
 		iter_source(msg, size, ret,
-			by.how == CALLER_THREAD ? WEFT_NO_COPY_FILE : WEFT_NO_COPY_URING, &src);
-	return moved(ctx, sk, dir, ret, &src, &by, c, cnt, kind);
+			how == CALLER_THREAD ? WEFT_NO_COPY_FILE : WEFT_NO_COPY_URING, src);
+	return moved(ctx, sk, dir, ret, s, c, cnt);
 }
 
 SEC("fexit/inet_sendmsg")

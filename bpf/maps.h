@@ -88,7 +88,9 @@ struct frames_call {
 	__u32 dir;
 };
 
-/* The same, with what its record needs. */
+/* The same, with what its record needs. It lies in a map and not on a program's stack: what is
+ * stored there the verifier does not follow, so that the ways in which a call's bytes are found do
+ * not multiply those that it takes then. */
 struct moved_call {
 	struct frames_call bytes;
 	__u64 time_ns; /* of the record */
@@ -97,7 +99,9 @@ struct moved_call {
 	__u8 flags; /* of the record */
 	__u8 waits; /* how the process waits on the socket */
 	__u8 layer; /* enum weft_layer */
-	bool worker; /* CALLER_WORKER */
+	__u8 how; /* enum caller_how */
+	__u32 kind; /* enum sock_kind */
+	__u32 pad;
 };
 
 /* A thread's call moved bytes of a connection that is TLS. */

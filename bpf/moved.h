@@ -162,7 +162,7 @@ __noinline int moved_record(struct conn *c, struct moved_call *m)
 	}
 	record_head_at(&d->head, WEFT_RECORD_DATA,
 		m->flags | (dir == WEFT_SEND ? WEFT_SEND_BIT : 0), 0, m->time_ns);
-	if (m->worker)
+	if (m->how == CALLER_WORKER)
 		d->head.tid = 0;
 	d->conn = c->id;
 	d->seq = m->seq;
@@ -303,25 +303,40 @@ static __always_inline void moved_tls(struct conn *c, struct sock *sk, const str
 		c->flags |= CONN_TLS_KNOWN;
 }
 
-/* Called at the return of a call that moved n > 0 bytes. src is asked only when bytes are wanted.
- */
-static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, struct source *src,
-	const struct caller *by, struct conn *c, struct weft_counts *cnt, enum sock_kind kind)
+/* The scratch of a call, of which no more is known yet than this. */
+static __always_inline struct scratch *moved_begin(
+	__u32 slot, enum caller_how how, enum sock_kind kind)
 {
-	__u32 slot = by->slot;
 	struct scratch *s = bpf_map_lookup_elem(&scratches, &slot);
-	struct moved_call *m;
+
+	if (!s)
+		return NULL;
+	__builtin_memset(&s->call, 0, sizeof(s->call));
+	s->call.slot = slot;
+	s->call.how = how;
+	s->call.kind = kind;
+	return s;
+}
+
+/* Called at the return of a call that moved n > 0 bytes, with where they lie in s->call.bytes.src.
+ */
+static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, struct scratch *s,
+	struct conn *c, struct weft_counts *cnt)
+{
+	struct moved_call *m = &s->call;
+	const struct source *src = &m->bytes.src;
+	enum sock_kind kind;
+	enum caller_how how;
 	enum weft_want want;
-	__u32 end;
 	__u8 was = c->start;
+	__u32 end, slot;
 	bool tls, fresh;
 	__u64 what;
 
-	if (!s)
-		return 0;
-	m = &s->call;
-	__builtin_memset(m, 0, sizeof(*m));
-	m->slot = slot;
+	barrier(); /* or clang keeps what it has stored, by every way that leads here */
+	kind = m->kind;
+	how = m->how;
+	slot = m->slot;
 	/* said once: whatever becomes of this call's record, the next one is in between */
 	if (was) {
 		m->flags = start_flags(c, sk, kind, dir, n);
@@ -345,9 +360,9 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 		return moved_untold(c, dir, n, cnt, WEFT_COUNT_UNWANTED);
 	}
 	end = call_end(c, sk, kind, dir, n);
-	m->waits = by->how == CALLER_THREAD ? sock_waits(sk) : WEFT_POLLED | WEFT_NONBLOCKING;
+	m->waits = how == CALLER_THREAD ? sock_waits(sk) : WEFT_POLLED | WEFT_NONBLOCKING;
 	if (tls) {
-		if (by->how == CALLER_THREAD)
+		if (how == CALLER_THREAD)
 			moved_tls(c, sk, src, dir, n, end - n, m, fresh, &s->tls);
 		/* what the thread does with it was to be known all the same */
 		if (want == WEFT_WANT_NOTHING)
@@ -356,6 +371,10 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 		what = want >= WEFT_WANT_AGAIN && want <= WEFT_WANT_AGAIN_SEND ? WEFT_WANT_AGAIN
 									       : WEFT_WANT_HEADS;
 	}
+	m->bytes.what = what;
+	barrier();
+	what = m->bytes.what;
+	tls = m->layer == WEFT_LAYER_TLS;
 	if (!moved_wanted(c, what, was, dir, n, end, m, cnt))
 		return 0;
 	if (c->start == START_AGAIN) {
@@ -370,13 +389,10 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	/* of TLS only how it begins is told: what it carries comes from its library */
 	if (tls && c->moved[dir & 1] >= WEFT_TLS_HELLO_BYTES)
 		return moved_untold(c, dir, n, cnt, WEFT_COUNT_ENCRYPTED);
-	m->bytes.src = *src;
-	m->bytes.what = what;
 	m->bytes.start = end - n;
 	m->bytes.n = n;
 	m->bytes.dir = dir;
 	m->time_ns = bpf_ktime_get_ns();
-	m->worker = by->how == CALLER_WORKER;
 	moved_place(c, sk, kind, dir, n, m);
 	return moved_emit(ctx, slot, moved_record(c, m), cnt);
 }

@@ -116,8 +116,7 @@ static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int fla
 {
 	enum sock_kind kind = SOCK_OTHER;
 	struct weft_counts *cnt;
-	struct caller by = {.slot = dir};
-	struct source src;
+	struct scratch *s;
 	struct conn *c;
 
 	if (ret <= 0) {
@@ -134,10 +133,11 @@ static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int fla
 		return 0;
 	cnt->v[WEFT_COUNT_SEEN]++;
 	c = moved_conn(ctx, sk, dir, cnt, &kind);
-	if (!c)
+	s = c ? moved_begin(dir, CALLER_THREAD, kind) : NULL;
+	if (!c || !s)
 		return 0;
-	find_source(sk, dir, flags, &src);
-	return moved(ctx, sk, dir, ret, &src, &by, c, cnt, kind);
+	find_source(sk, dir, flags, &s->call.bytes.src);
+	return moved(ctx, sk, dir, ret, s, c, cnt);
 }
 
 SEC("tp_btf/sock_send_length")

@@ -59,7 +59,7 @@ static __always_inline int record_call(void *ctx, struct task_struct *task, stru
 	enum sock_kind kind = SOCK_OTHER;
 	struct sock *sk = fd_sock(task, call->fd);
 	struct weft_counts *cnt = counts_get(call->dir);
-	struct caller by = {.slot = call->dir};
+	struct scratch *s;
 	struct conn *c;
 
 	if (!sk || !cnt || sock_kind(sk) == SOCK_OTHER)
@@ -74,9 +74,11 @@ static __always_inline int record_call(void *ctx, struct task_struct *task, stru
 		source_none(&call->src, WEFT_NO_COPY_COMPAT);
 	cnt->v[WEFT_COUNT_SEEN]++;
 	c = moved_conn(ctx, sk, call->dir, cnt, &kind);
-	if (!c)
+	s = c ? moved_begin(call->dir, CALLER_THREAD, kind) : NULL;
+	if (!c || !s)
 		return 0;
-	return moved(ctx, sk, call->dir, call->n, &call->src, &by, c, cnt, kind);
+	s->call.bytes.src = call->src;
+	return moved(ctx, sk, call->dir, call->n, s, c, cnt);
 }
 
 /* arg0 = fd, arg1 = buffer */

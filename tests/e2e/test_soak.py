@@ -194,7 +194,7 @@ def test_soak(lab, hooks, need):
           f"{missed:.0f} runs of programs skipped")
     # at the most: in softirqs, where the kernel runs a program that they interrupt no second time
     assert missed <= SECONDS / 60, metrics.text
-    assert rss.growth < RSS_SLACK, rss
+    assert rss.growth < RSS_SLACK, (rss, [s.rss >> 10 for s in samples])
     assert metric_rss.growth < RSS_SLACK + RSS_COUNT_ERROR, metric_rss
     assert len({s.map_bytes for s in samples}) == 1
     for figure in ("fds", "threads"):
