@@ -307,8 +307,8 @@ static int choose_hooks(struct agent *a)
 	processes = &features.v[FEATURE_PROCESSES];
 	probes = &features.v[FEATURE_PROBES];
 	if (!namespace->ok) {
-		log_error("cannot trace here: processes would not be found (Kubernetes: hostPID: "
-			  "true); see `weft doctor`",
+		log_error("cannot trace here: processes are not found outside of the kernel's "
+			  "first pid namespace (Kubernetes: hostPID: true); see `weft doctor`",
 			LOG_STR("why", namespace->detail));
 		return -ENOTSUP;
 	}
@@ -318,20 +318,26 @@ static int choose_hooks(struct agent *a)
 		return err;
 	}
 	err = features_choose_transport(&features, a->config.capture.transport, &a->transport, why);
-	if (err)
+	if (err) {
 		log_error("cannot trace here; see `weft doctor`", LOG_STR("why", why));
+		return err;
+	}
 	a->config.capture.transport = a->transport;
-	if (!processes->ok)
-		log_warn("other users' processes are hidden from weft, their programs and ports "
-			 "unknown: see `weft doctor`",
+	if (!processes->ok && features.apparmor[0])
+		log_warn("other processes are hidden from weft, their programs and ports unknown: "
+			 "see `weft doctor`",
 			LOG_STR("what", processes->detail), LOG_STR("why", lack_of(processes)),
 			LOG_STR("apparmor", features.apparmor));
+	else if (!processes->ok)
+		log_warn("other processes are hidden from weft, their programs and ports unknown: "
+			 "see `weft doctor`",
+			LOG_STR("what", processes->detail), LOG_STR("why", lack_of(processes)));
 	if (a->config.capture.tls && !probes->ok) {
 		log_warn("TLS is not traced: see `weft doctor`", LOG_STR("what", probes->detail),
 			LOG_STR("why", lack_of(probes)));
 		a->config.capture.tls = false;
 	}
-	return err;
+	return 0;
 }
 
 static int no_memory(const char *what, int err)

@@ -101,7 +101,6 @@ struct moved_call {
 	__u8 layer; /* enum weft_layer */
 	__u8 how; /* enum caller_how */
 	__u32 kind; /* enum sock_kind */
-	__u32 pad;
 };
 
 /* A thread's call moved bytes of a connection that is TLS. */

@@ -191,6 +191,14 @@ def test_without_sight(lab, lost):
     assert "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH" in checks["processes"]["to_do"]
 
 
+def test_pid_namespace(lab):
+    """Where /proc has other numbers than the kernel gives, weft ends at once and says so."""
+    done = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", program(lab), "run", "--exporters", "none",
+                           "--listen", "off", "--include", "exe=/none"], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1, done
+    assert "first pid namespace (Kubernetes: hostPID: true)" in done.stderr.splitlines()[-1], done.stderr
+
+
 @pytest.mark.parametrize("able", [True, False], ids=["able", "unable"])
 def test_deleted_library(lab, uid, need, able):
     """A TLS library whose file is gone by the time that weft looks: found with CAP_CHECKPOINT_RESTORE; without it, it is
