@@ -323,15 +323,11 @@ static int choose_hooks(struct agent *a)
 		return err;
 	}
 	a->config.capture.transport = a->transport;
-	if (!processes->ok && features.apparmor[0])
+	if (!processes->ok)
 		log_warn("other processes are hidden from weft, their programs and ports unknown: "
 			 "see `weft doctor`",
 			LOG_STR("what", processes->detail), LOG_STR("why", lack_of(processes)),
-			LOG_STR("apparmor", features.apparmor));
-	else if (!processes->ok)
-		log_warn("other processes are hidden from weft, their programs and ports unknown: "
-			 "see `weft doctor`",
-			LOG_STR("what", processes->detail), LOG_STR("why", lack_of(processes)));
+			LOG_STR("apparmor", features.apparmor[0] ? features.apparmor : "none"));
 	if (a->config.capture.tls && !probes->ok) {
 		log_warn("TLS is not traced: see `weft doctor`", LOG_STR("what", probes->detail),
 			LOG_STR("why", lack_of(probes)));

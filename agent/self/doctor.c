@@ -214,7 +214,7 @@ static const char *remedy(const struct diagnosis *d, enum feature feature)
 	if (is_barred(d->features, feature))
 		return "nothing: this kernel refuses them whatever the capabilities";
 	if (is_held(d->features, feature))
-		return "run without AppArmor's profile, named above (Kubernetes: "
+		return "run without AppArmor's profile (Kubernetes: "
 		       "securityContext.appArmorProfile.type Unconfined, as in the chart unless a "
 		       "policy changes it; docker run --security-opt apparmor=unconfined)";
 	if (!is_denied(state))
