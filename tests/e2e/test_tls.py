@@ -139,7 +139,7 @@ def test_http2(traced, need, streams):
 def test_older_openssl(traced, need, openssl):
     """Through the OpenSSL of an older Node.js."""
     need("node", "npm", "nginx")
-    program = servers.once(traced, f"node-{openssl}", fetched.node(openssl)) / "package/bin/node"
+    program = servers.old_node(traced, openssl)
     leaf = servers.nginx(traced, "leaf", tls=True)
     front = servers.app(traced, "node", "front", to=leaf.port, tls=True, program=program)
     until(lambda: traced.agent.metrics()["weft_tls_libraries"] >= 2, "not both are probed")
@@ -153,7 +153,7 @@ def test_older_openssl(traced, need, openssl):
 def test_boringssl(traced, need):
     """curl over a BoringSSL, in a module of Python's, whose symbols are there but not exported."""
     need("nginx")
-    made = servers.once(traced, "curl-cffi", lambda part: fetched.with_pip(fetched.CURL_CFFI, part))
+    made = servers.curl_cffi(traced)
     leaf, go = servers.nginx(traced, "leaf", tls=True), traced.tmp / "go"
     asks = traced.process([sys.executable, "-c", f"""
 import pathlib, time
@@ -203,17 +203,13 @@ def test_node_http2(traced, need):
 V2 = {"network__protocol__version": "2", "tls__next_protocol": "h2", **V}
 
 
-GO_BUILDS = {"stripped": {"flags": ["-ldflags=-s -w"]}, "pie": {"flags": ["-buildmode=pie"]},
-             "1.21": {"program": "go1.21.13"}, "1.23": {"program": "go1.23.12"}}
-
-
-@pytest.mark.parametrize("build", GO_BUILDS)
+@pytest.mark.parametrize("build", servers.GO_BUILDS)
 def test_go_builds(traced, need, build):
     """Go programs without symbols, where the loader puts them anywhere, and of older compilers; one of them calls the
     other."""
     need("go")
-    leaf = servers.app(traced, "go", "leaf", tls=True, **GO_BUILDS[build])
-    front = servers.app(traced, "go", "front", to=leaf.port, tls=True, **GO_BUILDS[build])
+    leaf = servers.app(traced, "go", "leaf", tls=True, **servers.GO_BUILDS[build])
+    front = servers.app(traced, "go", "front", to=leaf.port, tls=True, **servers.GO_BUILDS[build])
     pause(1.2)
     assert get(front.port, "/call/a", tls=True)[0] == 200
     expect(traced.agent.stop(), [secure(server("front", "GET /call/a", 200, client(
@@ -381,9 +377,7 @@ def test_unreadable(traced, need):
 def test_rust(traced, need):
     """A client over rustls: said once, with the reason; the server's side is there."""
     need("nginx")
-    uv = servers.once(traced, "uv", lambda part: fetched.wheel(fetched.UV, part)).glob("*/scripts/uv")
-    uv = next(uv)
-    uv.chmod(0o755)
+    uv = servers.uv(traced)
     leaf = servers.nginx(traced, "leaf", tls=True)
     until(lambda: traced.agent.metrics()["weft_tls_libraries"], "the library is not probed")
     asks = traced.process([uv, "pip", "install", "--no-config", "--no-cache", "--dry-run", "--system", "--break-system-packages",

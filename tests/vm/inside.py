@@ -52,7 +52,7 @@ def unit_tests():
 def main():
     reports, hooks, unit, expression, *files = sys.argv[1:]
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    answers = [refusal(one) for one in hooks.split(",")]
+    answers = [refusal(one.partition("-")[0]) for one in hooks.split(",")]
     kernel, why = answers[0][0], "; ".join(why for _, why in answers if why)
     units = unit_tests() if unit else {}
     pathlib.Path(reports, "doctor.json").write_text(json.dumps({"kernel": kernel, "refused": why, "unit": units}))
@@ -61,7 +61,7 @@ def main():
     chosen = ["-k", expression] if expression else []
     status = tests(reports, "first", *chosen, *files)
     failed = len(re.findall(r"<(?:failure|error) ", pathlib.Path(reports, "first.xml").read_text()))
-    if status == 1 and failed <= 10:
+    if status == 1 and failed <= 40:
         status = tests(reports, "second", "--last-failed", *files)
     return status
 

@@ -8,12 +8,15 @@ For another architecture weft is cross-built, warnings as errors; the guest then
 architecture (root.sh), and the unit tests run in it as well if all live tests do.
 """
 import argparse
+import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 
@@ -24,22 +27,24 @@ sys.path.insert(0, str(ROOT / "tests/e2e"))
 from weftlib import hooksets  # noqa: E402
 
 KERNELS = ["5.10", "6.1", "6.12", "7.2"]
-HOOKS = hooksets.ALL
+HOOKS = hooksets.CORE  # each set with one transport, for a record is the same whichever way it takes
 NATIVE = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True).stdout.strip()
 FOREIGN = ["arm64"]  # those with a cross file here
 # Where a set of hooks is known not to load, and why; nothing else may be missing.
 ABSENT = {("6.1", "sock"): "sock_send_length: not in this kernel",
-          **{("5.10", hooks): "bpf_task_pt_regs: not in this kernel" for hooks in HOOKS}}
+          **{("5.10", hooks): "bpf_task_pt_regs: not in this kernel" for hooks in hooksets.ALL}}
 ABSENT_ON = {"arm64": {("6.1", "fentry"): "fexit of inet_recvmsg: not in this kernel"}}  # no BPF trampolines before 6.4
 # What CI has the time for. Not 7.2: it runs tracepoints with preemption on, and emulated it misses calls at random.
 QUICK_KERNELS = {"5.10": ["syscalls"], "6.1": ["syscalls"], "6.12": ["sock", "fentry"], "7.2": []}
 QUICK = "(test_capabilities and (paranoid-4 or without_one) and not perf) or test_ktls or test_compat or (test_exact and (write-read or sendmsg-recvmsg or writev-readv))"
 QUICK_MORE = {"6.12": " or (test_tls and test_app and (python or node)) or test_curl_and_nginx or test_apparmor"}  # an older one loads too slowly
 # Of another architecture: one guest for all sets of hooks, each over both transports.
-QUICK_FOREIGN_KERNELS = {"6.12": [",".join(HOOKS)]}
+QUICK_FOREIGN_KERNELS = {"6.12": [",".join(hooksets.ALL)]}
 QUICK_FOREIGN = "test_exact or test_compat or (test_app and python)"
 QUICK_FOREIGN_TESTS = ["test_syscalls.py", "test_servers.py"]
-SLOWER = "4"  # than without emulation
+SLOWER = 4  # than without emulation
+# What loads no program: once a kernel is enough.
+WITHOUT_HOOKS = ["test_bench.py", "test_cli.py", "test_export.py", "test_harness.py"]
 
 
 class Cell:
@@ -87,16 +92,21 @@ def fetch(script, *args):
     return done.stdout.strip(), why
 
 
-def run_cell(args, kernel, hooks, reports, unit):
+def run_cell(args, kernel, hooks, unit, again):
+    """unit: with the unit tests as well; again: another cell runs what needs no hooks."""
     cell = Cell(kernel, hooks)
+    reports = args.reports / f"{kernel}-{hooks}"
     if why := fetch("kernel.sh", kernel, args.arch)[1]:
         cell.skipped["kernel"] = why
         return cell
     reports.mkdir(parents=True, exist_ok=True)
     for old in reports.iterdir():
         old.unlink()
-    env = {**os.environ, "WEFT_TEST_HOOKS": hooks, "WEFT_TIME_SCALE": SLOWER, "WEFT_BUILD": str(args.build),
-           "WEFT_REQUIRE_LIVE": "1"}
+    slower = SLOWER * max(1, args.jobs / os.cpu_count())
+    env = {**os.environ, "WEFT_TEST_HOOKS": hooks, "WEFT_TIME_SCALE": f"{slower:g}", "WEFT_BUILD": str(args.build),
+           "WEFT_TEST_MADE": args.made, "WEFT_REQUIRE_LIVE": "1"}
+    if again and not args.tests:
+        env["PYTEST_ADDOPTS"] = " ".join([*(f"--ignore={name}" for name in WITHOUT_HOOKS), env.get("PYTEST_ADDOPTS", "")])
     argv = [HERE / "guest.sh", "--kernel", kernel, "--arch", args.arch, "--timeout", str(args.timeout),
             "--cpus", str(args.cpus), "--writable", reports, "--", args.python,
             HERE / "inside.py", reports, hooks, unit, (args.k or "") + args.more.get(kernel, ""), *args.tests]
@@ -129,7 +139,7 @@ def run_cell(args, kernel, hooks, reports, unit):
             cell.passed.append(name)
     if found is None or (status not in (0, 1) and not cell.failed):
         cell.failed["guest"] = f"exit status {status}, see the log"
-    expected = args.absent.get((kernel, hooks))
+    expected = args.absent.get((kernel, hooks.partition("-")[0]))
     if cell.refused and not expected:
         cell.failed["load"] = f"this kernel has what it takes: {cell.refused}"
     elif expected and found and expected not in cell.refused:
@@ -179,17 +189,20 @@ def arguments():
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--kernel", type=words, help=f"some of {','.join(KERNELS)}; default all")
     p.add_argument("--arch", choices=FOREIGN, default=NATIVE, help="cross-build for it, and emulate it")
-    p.add_argument("--hooks", type=words, help=f"some of {','.join(HOOKS)}; default all")
+    p.add_argument("--hooks", type=words, help=f"some of {','.join(HOOKS)}; or {','.join(hooksets.ALL)}: each over both "
+                   "transports; default the former")
     p.add_argument("-k", metavar="EXPR", help="only these tests, as pytest's -k")
     p.add_argument("--quick", action="store_true", help="the small part of it that CI runs")
     p.add_argument("--cpus", type=int, default=2)
-    p.add_argument("--timeout", type=int, default=7200, metavar="S", help="of each guest")
+    p.add_argument("--jobs", type=int, default=1, metavar="N", help="guests at the same time; each keeps about half a CPU "
+                   "busy, and has 3 GiB; default 1")
+    p.add_argument("--timeout", type=int, default=14400, metavar="S", help="of each guest")
     p.add_argument("--build", type=pathlib.Path, metavar="DIR", help="default build, or WEFT_BUILD",
                    default=pathlib.Path(os.environ.get("WEFT_BUILD", ROOT / "build")))
     p.add_argument("--clang", metavar="N", help="programs made by clang-N, in a build directory of their own")
     p.add_argument("tests", nargs="*", help="files of tests/e2e; default all")
     args = p.parse_args()
-    for given, known in ((args.kernel, KERNELS), (args.hooks, HOOKS)):
+    for given, known in ((args.kernel, KERNELS), (args.hooks, [*HOOKS, *hooksets.ALL])):
         if unknown := set(given or ()) - set(known):
             p.error(f"unknown: {', '.join(sorted(unknown))}")
     foreign = args.arch != NATIVE
@@ -217,7 +230,19 @@ def cells(args):
             yield kernel, hooks
 
 
-def results(args, reports):
+@contextlib.contextmanager
+def made(args):
+    """A directory with what the tests would fetch or build, for which a guest has neither the network nor the time."""
+    with tempfile.TemporaryDirectory(prefix="made-", dir=args.build) as directory:
+        pathlib.Path(directory).chmod(0o755)  # for servers that give up root
+        done = subprocess.run([args.python, ROOT / "tests/e2e/weftlib/made.py", directory], capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(done.stderr)
+        print("".join(f"{line}\n" for line in done.stdout.splitlines() if line.startswith("not made")), end="", flush=True)
+        yield directory
+
+
+def results(args):
     """Each line of the table, when it is there."""
     if args.arch == NATIVE:
         if why := build(args):
@@ -227,21 +252,29 @@ def results(args, reports):
         yield cell
         if not cell.passed:
             return
-    unit = args.unit
-    for kernel, hooks in cells(args):
-        now = unit and (kernel, hooks) not in args.absent  # once: no kernel makes a difference to them
-        unit = unit and not now
-        yield run_cell(args, kernel, hooks, reports / f"{kernel}-{hooks}", "unit" if now else "")
+    unit, kernels, found = args.unit, set(), []
+    # CI's part needs little of what is made, and another architecture would need its own.
+    with (contextlib.nullcontext("") if args.quick or args.arch != NATIVE else made(args)) as args.made, \
+            concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for kernel, hooks in cells(args):
+            absent = (kernel, hooks.partition("-")[0]) in args.absent
+            now = unit and not absent  # once: no kernel makes a difference to them
+            unit = unit and not now
+            fetch("kernel.sh", kernel, args.arch)  # one at a time
+            found.append(pool.submit(run_cell, args, kernel, hooks, "unit" if now else "", kernel in kernels))
+            if not absent:
+                kernels.add(kernel)
+        yield from (one.result() for one in concurrent.futures.as_completed(found))
 
 
 def main():
     args = arguments()
     args.root, args.root_missing = fetch("root.sh", args.arch) if args.arch != NATIVE else ("/", "")
-    reports = args.build / "reports/vm"
+    args.reports = args.build / "reports/vm"
     done, lines = [], []
-    for cell in results(args, reports):
+    for cell in results(args):
         done.append(cell)
-        lines.append(f"{cell.kernel:6} {cell.hooks:10} {cell.seconds:6.0f} s  {cell.said()}")
+        lines.append(f"{cell.kernel:6} {cell.hooks:14} {cell.seconds:6.0f} s  {cell.said()}")
         print(lines[-1], flush=True)
         for name, why in cell.failed.items():
             print(f"  FAILED {name}: {why[:200]}")
@@ -249,10 +282,10 @@ def main():
             print(f"  skipped {name}: {why}")
         for name, why in cell.again.items():
             print(f"  passed at its second run: {name}; the first said: {why[:200]}")
-    reports.mkdir(parents=True, exist_ok=True)
-    (reports / "table.txt").write_text("\n".join(lines) + "\n")
-    (reports / "table.json").write_text(json.dumps([cell.data() for cell in done], indent=1))
-    print(f"logs and the table are in {reports}")
+    args.reports.mkdir(parents=True, exist_ok=True)
+    (args.reports / "table.txt").write_text("\n".join(lines) + "\n")
+    (args.reports / "table.json").write_text(json.dumps([cell.data() for cell in done], indent=1))
+    print(f"logs and the table are in {args.reports}")
     sys.exit(any(cell.failed for cell in done))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 APPS = Path(__file__).resolve().parent / "apps"
 BUILD = Path(os.environ.get("WEFT_BUILD", ROOT / "build"))
+MADE = Path(os.environ["WEFT_TEST_MADE"]) if os.environ.get("WEFT_TEST_MADE") else None  # by made.py
 WEFT = Path(os.environ.get("WEFT_BIN", BUILD / "agent" / "weft"))
 
 

@@ -257,7 +257,7 @@ def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, tls=False, flags=(), prog
         "java": lambda: [which("java"), "-XX:TieredStopAtLevel=1", "-Dsun.net.httpserver.nodelay=true", "-cp",
                          java_classes(lab), "App"],
         "go": lambda: [go_binary(lab, *flags, toolchain=program)],
-        "dotnet": lambda: [once(lab, "dotnet", fetched.dotnet) / "package/dotnet", lab.tmp.parent / "dotnet/App.dll"],
+        "dotnet": lambda: [dotnet(lab) / "package/dotnet", dotnet(lab) / "App.dll"],
         "php": lambda: [which("php"), "-S", f"127.0.0.1:{port}", paths.APPS / "app.php"],
         "ruby": lambda: [which("puma"), "-b", f"ssl://127.0.0.1:{port}?backlog=256&key={certificate(lab)}/key.pem"
                          f"&cert={certificate(lab)}/cert.pem" if tls else f"tcp://127.0.0.1:{port}?backlog=256", "-t", "64:64", "-C",
@@ -266,7 +266,7 @@ def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, tls=False, flags=(), prog
     if kind == "php":
         env["PHP_CLI_SERVER_WORKERS"] = "4"
     if kind == "dotnet":
-        env |= fetched.dotnet_env(lab.tmp.parent / "dotnet")
+        env |= fetched.dotnet_env(dotnet(lab))
     process = lab.process(argv, name, env=env, cwd=paths.APPS, **more)
     process.wait_port(port, timeout=30)
     return Running(process, port, name)
@@ -299,13 +299,35 @@ def certificate(lab):
 
 
 def once(lab, name, make):
-    """Builds something at most once a test run, beside the tests' temporary directories."""
-    path = lab.tmp.parent / name
+    """Builds something at most once a test run, beside the tests' temporary directories; never where all was made in
+    advance (made.py)."""
+    path = (paths.MADE or lab.tmp.parent) / name
     if not path.exists():
+        assert not paths.MADE, f"{name} was not made in advance, see weftlib/made.py"
         part = lab.tmp.parent / f"{name}.part-{os.getpid()}"
         make(part)
         part.rename(path)
     return path
+
+
+def dotnet(lab):
+    return once(lab, "dotnet", fetched.dotnet)
+
+
+def old_node(lab, openssl):
+    """Node.js with that version of OpenSSL in it."""
+    return once(lab, f"node-{openssl}", fetched.node(openssl)) / "package/bin/node"
+
+
+def curl_cffi(lab):
+    """A directory for PYTHONPATH."""
+    return once(lab, "curl-cffi", lambda part: fetched.with_pip(fetched.CURL_CFFI, part))
+
+
+def uv(lab):
+    program = next(once(lab, "uv", lambda part: fetched.wheel(fetched.UV, part)).glob("*/scripts/uv"))
+    program.chmod(0o755)
+    return program
 
 
 def java_classes(lab):
@@ -321,8 +343,8 @@ NETTY = [Path(f"/usr/share/java/netty-{part}.jar") for part in (
 TCNATIVE = Path(f"/usr/lib/{platform.machine()}-linux-gnu/jni/libnetty-tcnative.so")
 
 
-def netty(lab, name, static=False):
-    """apps/Netty.java: HTTPS through OpenSSL in Java; static: through a BoringSSL in a file that is deleted."""
+def netty_classes(lab, static):
+    """The directory with apps/Netty.java's classes, and what else has to be in the class path."""
     jars = sorted(once(lab, "netty-jars", fetched.netty).glob("*.jar")) if static else NETTY
 
     def make(part):
@@ -334,11 +356,20 @@ def netty(lab, name, static=False):
         subprocess.run([which("openssl"), "pkcs8", "-topk8", "-nocrypt", "-in", certificate(lab) / "key.pem", "-out",
                         part / "pkcs8.pem"], check=True)
         shutil.copy(certificate(lab) / "cert.pem", part)
-    made, port = once(lab, "netty-static" if static else "netty", make), free_port()
+    return once(lab, "netty-static" if static else "netty", make), jars
+
+
+def netty(lab, name, static=False):
+    """apps/Netty.java: HTTPS through OpenSSL in Java; static: through a BoringSSL in a file that is deleted."""
+    (made, jars), port = netty_classes(lab, static), free_port()
     process = lab.process([which("java"), "-XX:TieredStopAtLevel=1", f"-Djava.library.path={made}", "-cp",
                            ":".join(map(str, [*jars, made])), "Netty"], name, env={"TLS": str(made), "PORT": str(port)})
     process.wait_port(port, timeout=30)
     return Running(process, port, name)
+
+
+GO_BUILDS = {"stripped": {"flags": ["-ldflags=-s -w"]}, "pie": {"flags": ["-buildmode=pie"]},
+             "1.21": {"program": "go1.21.13"}, "1.23": {"program": "go1.23.12"}}
 
 
 def go_binary(lab, *flags, toolchain=None):
