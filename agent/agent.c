@@ -195,7 +195,9 @@ static void on_unread(void *ctx, uint32_t pid)
 {
 	struct agent *a = ctx;
 	struct proc *proc = procs_get(a->procs, pid);
-	const char *why = a->tls ? tls_state_text(tls_state(a->tls, pid)) : "capture.tls is off";
+	const char *why = a->tls         ? tls_state_text(tls_state(a->tls, pid))
+			  : a->no_probes ? "probes are refused: see `weft doctor`"
+					 : "capture.tls is off";
 
 	count(&a->counters, COUNT_TLS_UNREAD);
 	if (!proc || proc->unread_said || !why)
@@ -332,6 +334,7 @@ static int choose_hooks(struct agent *a)
 		log_warn("TLS is not traced: see `weft doctor`", LOG_STR("what", probes->detail),
 			LOG_STR("why", lack_of(probes)));
 		a->config.capture.tls = false;
+		a->no_probes = true;
 	}
 	return 0;
 }

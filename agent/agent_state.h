@@ -27,6 +27,7 @@ struct agent {
 	struct listeners *listeners;
 	struct capture *capture;
 	struct tls *tls; /* NULL: it is off */
+	bool no_probes; /* that is why: the kernel refuses them */
 	struct budget budget;
 	struct older *older;
 	struct procs *procs;

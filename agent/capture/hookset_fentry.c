@@ -11,6 +11,17 @@ static bool has_function(const struct btf *btf, const char *name)
 	return btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
 }
 
+/* A weak function that the kernel does not have libbpf looks for in its modules as well, which
+   takes CAP_SYS_ADMIN; a refusal ends the load in older versions (Debian 12's 1.1). It looks once
+   an object, so let it, before the load. */
+static void have_modules_looked_at(struct bpf_program *any)
+{
+	libbpf_print_fn_t printer = libbpf_set_print(NULL);
+
+	bpf_program__set_attach_target(any, 0, "a function of no kernel");
+	libbpf_set_print(printer);
+}
+
 /* Leaves out the programs on functions that this kernel does not have. */
 static int adapt(struct fentry_bpf *skel)
 {
@@ -38,6 +49,8 @@ static int adapt(struct fentry_bpf *skel)
 	if (!has_function(btf, "mptcp_splice_read"))
 		bpf_program__set_autoload(skel->progs.spliced_mptcp, false);
 	skel->rodata->can_cast = has_function(btf, "bpf_rdonly_cast");
+	if (!skel->rodata->can_cast)
+		have_modules_looked_at(skel->progs.sent6);
 	btf__free(ipv6);
 	btf__free(btf);
 	return 0;

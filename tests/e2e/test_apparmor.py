@@ -29,6 +29,8 @@ profile {NAME} flags=(attach_disconnected,mediate_deleted) {{
 }}
 """
 CAPS = "-all,+bpf,+perfmon,+sys_ptrace,+dac_read_search,+checkpoint_restore"  # the chart's, for hooks without tracefs
+if tuple(int(n) for n in os.uname().release.split(".")[:2]) < (6, 6):
+    CAPS += ",+sys_admin"  # for probes on TLS libraries
 RIGHTS = ["setpriv", "--bounding-set", CAPS, "--inh-caps", CAPS]
 UNDER = ["aa-exec", "-p", NAME, "--"]
 
