@@ -35,6 +35,12 @@ def pytest_runtest_setup(item):
         pytest.skip("traces the whole machine: only in a throw-away guest (WEFT_GUEST=1)")
 
 
+def pytest_runtest_logreport(report):
+    """In a guest a failure is told at once: its time may be over before pytest's own report."""
+    if report.failed and os.environ.get("WEFT_GUEST") == "1":
+        print(f"\n{report.longreprtext}", flush=True)
+
+
 def live_or_skip():
     why = ("needs root" if os.geteuid() != 0 else
            f"the agent is not built: {paths.WEFT}" if not paths.WEFT.exists() else
