@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# To be sourced: Debian's packages by apt, of any suite and architecture ($arch), touching nothing of this machine's
-# own lists. The caller has die(). Needs no root.
+# To be sourced: packages of Debian and Ubuntu by apt, of any suite and architecture ($arch), touching nothing of this
+# machine's own lists. The caller has die() and ubuntu.sh. Needs no root.
 CACHE=${WEFT_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/weft-vm}
 
 # The mirror that this machine's own apt uses, if it is Debian's.
@@ -28,9 +28,13 @@ apt_update() { # SUITE
 	local suite=$1 own=$CACHE/apt/$1-$arch
 	local by="[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
 	mkdir -p "$own"/{lists/partial,cache/archives/partial}
-	{
-		echo "deb $by $(mirror) $suite main"
-		[ "$suite" = sid ] || echo "deb $by $(mirror)-security $suite-security main"
-	} >"$own/sources.list"
+	case $suite in
+	jammy | noble)
+		[ -s "$own/key.gpg" ] || ubuntu_keyring "$own/key.gpg"
+		printf "deb [signed-by=$own/key.gpg] $UBUNTU %s main\n" "$suite-updates" "$suite-security"
+		;;
+	sid) echo "deb $by $(mirror) sid main" ;;
+	*) printf "deb $by %s main\n" "$(mirror) $suite" "$(mirror)-security $suite-security" ;;
+	esac >"$own/sources.list"
 	apt_of "$suite" apt-get update -qq >&2 || die "apt cannot reach $suite"
 }

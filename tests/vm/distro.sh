@@ -19,26 +19,13 @@ mirror_of() {
 	trixie) sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/p' /etc/apt/sources.list \
 		/etc/apt/sources.list.d/*.sources 2>/dev/null | grep '/debian/*$' | grep . ||
 		die "apt's sources name no mirror of Debian" ;;
-	noble) echo http://archive.ubuntu.com/ubuntu ;;
+	noble) echo "$UBUNTU" ;;
 	*) die "unknown distribution $1: trixie or noble" ;;
 	esac | head -n 1
 }
 
-# Ubuntu's archive key, which Debian does not carry: from Ubuntu's own package, and only the one that is known.
-UBUNTU_KEY=F6ECB3762474EDA9D21B7022871920D1991BC93C # Ubuntu Archive Automatic Signing Key (2018)
-UBUNTU_KEYRING=pool/main/u/ubuntu-keyring/ubuntu-keyring_2023.11.28.1_all.deb
-
-ubuntu_keyring() { # INTO
-	local part
-	part=$(mktemp -d)
-	curl -sSf -o "$part/keyring.deb" "$(mirror_of noble)/$UBUNTU_KEYRING"
-	dpkg-deb -x "$part/keyring.deb" "$part"
-	mkdir -m 700 "$part/gpg"
-	gpg --homedir "$part/gpg" --quiet --import "$part/usr/share/keyrings/ubuntu-archive-keyring.gpg"
-	gpg --homedir "$part/gpg" --quiet --export "$UBUNTU_KEY" >"$1"
-	rm -rf "$part"
-	[ -s "$1" ] || die "Ubuntu's key is not in its keyring"
-}
+# shellcheck source=tests/vm/ubuntu.sh
+. "$root/tests/vm/ubuntu.sh"
 
 # The system, made once.
 make_system() { # SUITE INTO

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# kernel.sh VERSION [ARCH]: fetches a Debian kernel by apt, once, and prints the folder it was unpacked to:
+# kernel.sh VERSION [ARCH]: fetches a kernel of Debian's, or of Ubuntu's for Azure, by apt, once, and prints the folder it was unpacked to:
 # vmlinuz, lib/modules and an initramfs that mounts the host's root (guest.sh). Needs no root.
 set -euo pipefail
 
@@ -14,6 +14,8 @@ die() {
 here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=tests/vm/debian.sh
 . "$here/debian.sh"
+# shellcheck source=tests/vm/ubuntu.sh
+. "$here/ubuntu.sh"
 
 # suite_of VERSION: the suite that carries the kernel, and how its packages are called there.
 suite_of() {
@@ -22,7 +24,9 @@ suite_of() {
 	6.1) echo "bookworm ^linux-image-6\.1\.[^ ]*-cloud-$arch-unsigned$" ;;
 	6.12) echo "bookworm ^linux-image-6\.12\.[^ ]*-cloud-$arch-unsigned$" ;;
 	7.2) echo "sid ^linux-(base|binary|modules)-7\.2[^ ]*-cloud-$arch$" ;;
-	*) die "unknown kernel $1: one of 5.10, 6.1, 6.12, 7.2" ;;
+	5.15-azure) echo "jammy ^linux-image-5\.15\.0-[0-9]*-azure$" ;; # AKS' Ubuntu 22.04
+	6.8-azure) echo "noble ^linux-image-6\.8\.0-[0-9]*-azure$" ;; # its Ubuntu 24.04
+	*) die "unknown kernel $1: one of 5.10, 5.15-azure, 6.1, 6.8-azure, 6.12, 7.2" ;;
 	esac
 }
 
@@ -33,6 +37,10 @@ fetch() { # SUITE PATTERN INTO
 	names=$(apt_of "$suite" apt-cache search -n "$pattern" | cut -d' ' -f1 | sort -V)
 	[ -n "$names" ] || die "no package of $suite matches $pattern"
 	case $pattern in
+	*azure*) # the newest, whose modules are a package of their own
+		name=$(tail -n 1 <<<"$names")
+		(cd "$into" && apt_of "$suite" apt-get download -qq "$name" "${name/image/modules}" >&2) && return
+		;;
 	*linux-image*) # the newest that the mirror really has: an old suite's updates may have been moved away
 		for name in $(tac <<<"$names"); do
 			(cd "$into" && apt_of "$suite" apt-get download -qq "$name" >/dev/null 2>&1) && return
@@ -53,9 +61,10 @@ put_modules() { # KERNEL RELEASE INTO
 		modprobe -d "$1" -S "$2" --show-depends --ignore-install "$module" 2>/dev/null |
 			sed -n 's/^insmod \([^ ]*\).*/\1/p'
 	done | awk '!seen[$0]++' | while read -r ko; do
-		module=$(basename "${ko%.xz}")
+		module=$(basename "${ko%.xz}" .zst)
 		case $ko in
 		*.xz) xz -dc "$ko" >"$3/$n-$module" ;;
+		*.zst) zstd -qdc "$ko" >"$3/$n-$module" ;;
 		*) cp "$ko" "$3/$n-$module" ;;
 		esac
 		n=$((n + 1))
