@@ -3,10 +3,12 @@
  * The fentry hook set: the return (fexit) of the functions behind every socket call on the internet
  * protocols, whoever makes it: a system call, an io_uring, splice and sendfile, the kernel itself.
  * They are the layer above TCP, kTLS, sockmap and MPTCP, so that none of these bypasses them, and
- * their signatures are the same on every kernel.
+ * their signatures are the same on every kernel. WEFT_PLAIN: for kernels before 6.2, without casts.
  */
 #define WEFT_TRUSTED_SOCKS
-#define WEFT_CASTS_MAYBE
+#ifndef WEFT_PLAIN
+#define WEFT_CASTS
+#endif
 #define WEFT_KERNEL_IOVS
 #define WEFT_SLOTS 10
 #include "gotls.h"

@@ -28,12 +28,14 @@ static __always_inline __u32 iter_kind(const struct iov_iter *iter)
 /* A pointer as a number, with which one can reckon. */
 static __always_inline __u64 iter_word(const void *at)
 {
+#ifdef WEFT_CASTS
+	return CAST(at, timespec64)->tv_sec;
+#else
 	__u64 word = 0;
 
-	if (can_cast)
-		return CAST(at, timespec64)->tv_sec;
 	bpf_probe_read_kernel(&word, sizeof(word), at);
 	return word;
+#endif
 }
 
 static __always_inline __u64 iter_pieces(const struct iov_iter *iter)

@@ -23,14 +23,9 @@ enum sock_kind {
 	SOCK_UNIX, /* a Unix stream socket: no numbers at all */
 };
 
-#if defined(WEFT_CASTS) || defined(WEFT_CASTS_MAYBE)
-/* A kfunc of Linux 6.2 that costs nothing: what is read through its result is guarded. */
 #ifdef WEFT_CASTS
+/* A kfunc of Linux 6.2 that costs nothing: what is read through its result is guarded. */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
-#else
-extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
-const volatile bool can_cast; /* it is there */
-#endif
 #define CAST(ptr, type) ((struct type *)bpf_rdonly_cast(ptr, bpf_core_type_id_kernel(struct type)))
 #endif
 
@@ -39,8 +34,6 @@ static __always_inline struct tcp_sock *sock_tcp(struct sock *sk)
 {
 #if defined(WEFT_CASTS)
 	return CAST(sk, tcp_sock);
-#elif defined(WEFT_CASTS_MAYBE)
-	return can_cast ? CAST(sk, tcp_sock) : bpf_skc_to_tcp_sock(sk);
 #elif defined(WEFT_TRUSTED_SOCKS)
 	return bpf_skc_to_tcp_sock(sk);
 #else

@@ -26,7 +26,7 @@ struct source {
 	__u64 ptr; /* buffer, or array of struct iovec */
 	__u32 count; /* 0: ptr is the buffer; else the length of the array */
 	__u32 skip; /* bytes of the array's first piece before the call's own */
-	__u8 why; /* enum weft_no_copy: set if there is nothing to copy from */
+	__u32 why; /* enum weft_no_copy: set if there is nothing to copy from */
 };
 
 static __always_inline long iovecs_read(struct user_iovec *to, __u32 count, __u64 from)

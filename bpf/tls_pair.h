@@ -196,8 +196,8 @@ struct tls_sign {
 	__u64 session, conn;
 	__u32 base; /* the number of the connection's first byte, if fresh: */
 	__u32 key;
-	__u8 fresh; /* that was just moved, so that no plaintext was before */
-	__u8 seen;
+	__u32 fresh; /* that was just moved, so that no plaintext was before */
+	__u32 seen; /* words, for no byte between may be unset: Linux 5.15 */
 };
 
 /* Whether that makes it certain. The programs have small stacks: so this, as what follows, has one

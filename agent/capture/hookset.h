@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The BPF objects: one a hook set, each in a file of its own that alone includes its skeleton. */
+/* The BPF objects: one a hook set (of fentry two), each in a file of its own that alone includes
+ * its skeleton. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,6 +15,11 @@ struct hookset_knobs {
 	uint32_t max_conns; /* where conns_by_address is false */
 	bool use_perf;
 };
+
+/* Sets those that every object has, in its skeleton's rodata. */
+#define HOOKSET_SET_KNOBS(rodata, knobs)                                                           \
+	((rodata)->self_tgid = (knobs)->self_tgid, (rodata)->wake_bytes = (knobs)->wake_bytes,     \
+		(rodata)->use_perf = (knobs)->use_perf)
 
 struct hookset {
 	const char *name;

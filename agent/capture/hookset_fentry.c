@@ -2,85 +2,103 @@
 #include "capture/hookset.h"
 
 #include "fentry.skel.h"
+#include "fentry_plain.skel.h"
 
 #include <bpf/btf.h>
 #include <errno.h>
+#include <stdlib.h>
+
+/* The same programs, with casts (a kfunc, Linux 6.2) or without: Linux 5.15 refuses a call of a
+   function that it does not have also where it is never made. */
+struct either {
+	struct fentry_bpf *casts;
+	struct fentry_plain_bpf *plain;
+};
 
 static bool has_function(const struct btf *btf, const char *name)
 {
 	return btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
 }
 
-/* A weak function that the kernel does not have libbpf looks for in its modules as well, which
-   takes CAP_SYS_ADMIN; a refusal ends the load in older versions (Debian 12's 1.1). It looks once
-   an object, so let it, before the load. */
-static void have_modules_looked_at(struct bpf_program *any)
+static void leave_out(struct bpf_object *object, const char *program)
 {
-	libbpf_print_fn_t printer = libbpf_set_print(NULL);
-
-	bpf_program__set_attach_target(any, 0, "a function of no kernel");
-	libbpf_set_print(printer);
+	bpf_program__set_autoload(bpf_object__find_program_by_name(object, program), false);
 }
 
 /* Leaves out the programs on functions that this kernel does not have. */
-static int adapt(struct fentry_bpf *skel)
+static void adapt(struct bpf_object *object, struct btf *btf)
 {
-	struct btf *btf = btf__load_vmlinux_btf(), *ipv6 = NULL;
+	struct btf *ipv6 = NULL;
 
-	if (!btf)
-		return -errno;
 	if (!has_function(btf, "inet6_sendmsg")) /* IPv6 as a module, or none */
 		ipv6 = btf__load_module_btf("ipv6", btf);
 	if (!has_function(ipv6 ? ipv6 : btf, "inet6_sendmsg")) {
-		bpf_program__set_autoload(skel->progs.sent6, false);
-		bpf_program__set_autoload(skel->progs.received6, false);
+		leave_out(object, "sent6");
+		leave_out(object, "received6");
 	}
 	if (!has_function(btf, "inet_sendpage"))
-		bpf_program__set_autoload(skel->progs.sent_page, false);
+		leave_out(object, "sent_page");
 	if (!has_function(btf, "unix_stream_sendpage"))
-		bpf_program__set_autoload(skel->progs.unix_sent_page, false);
+		leave_out(object, "unix_sent_page");
 	if (!has_function(btf, "unix_stream_sendmsg")) { /* Unix sockets as a module */
-		bpf_program__set_autoload(skel->progs.unix_sent, false);
-		bpf_program__set_autoload(skel->progs.unix_received, false);
-		bpf_program__set_autoload(skel->progs.unix_spliced, false);
-		bpf_program__set_autoload(skel->progs.unix_shut, false);
-		bpf_program__set_autoload(skel->progs.unix_released, false);
+		leave_out(object, "unix_sent");
+		leave_out(object, "unix_received");
+		leave_out(object, "unix_spliced");
+		leave_out(object, "unix_shut");
+		leave_out(object, "unix_released");
 	}
 	if (!has_function(btf, "mptcp_splice_read"))
-		bpf_program__set_autoload(skel->progs.spliced_mptcp, false);
-	skel->rodata->can_cast = has_function(btf, "bpf_rdonly_cast");
-	if (!skel->rodata->can_cast)
-		have_modules_looked_at(skel->progs.sent6);
+		leave_out(object, "spliced_mptcp");
 	btf__free(ipv6);
-	btf__free(btf);
-	return 0;
+}
+
+static void fentry_close(void *skeleton)
+{
+	struct either *e = skeleton;
+
+	if (!e)
+		return;
+	fentry_bpf__destroy(e->casts);
+	fentry_plain_bpf__destroy(e->plain);
+	free(e);
 }
 
 static int fentry_open(
 	const struct hookset_knobs *knobs, void **ret_skeleton, struct bpf_object **ret_object)
 {
-	struct fentry_bpf *skel = fentry_bpf__open();
-	int err;
+	struct btf *btf = btf__load_vmlinux_btf();
+	struct either *e;
+	int err = 0;
 
-	if (!skel)
+	if (!btf)
 		return -errno;
-	skel->rodata->self_tgid = knobs->self_tgid;
-	skel->rodata->wake_bytes = knobs->wake_bytes;
-	skel->rodata->max_conns = knobs->max_conns;
-	skel->rodata->use_perf = knobs->use_perf;
-	err = adapt(skel);
-	if (err) {
-		fentry_bpf__destroy(skel);
-		return err;
+	e = calloc(1, sizeof(*e));
+	if (!e) {
+		err = -ENOMEM;
+	} else if (has_function(btf, "bpf_rdonly_cast")) {
+		e->casts = fentry_bpf__open();
+		if (e->casts) {
+			HOOKSET_SET_KNOBS(e->casts->rodata, knobs);
+			e->casts->rodata->max_conns = knobs->max_conns;
+			*ret_object = e->casts->obj;
+		}
+	} else {
+		e->plain = fentry_plain_bpf__open();
+		if (e->plain) {
+			HOOKSET_SET_KNOBS(e->plain->rodata, knobs);
+			e->plain->rodata->max_conns = knobs->max_conns;
+			*ret_object = e->plain->obj;
+		}
 	}
-	*ret_skeleton = skel;
-	*ret_object = skel->obj;
-	return 0;
-}
-
-static void fentry_close(void *skeleton)
-{
-	fentry_bpf__destroy(skeleton);
+	if (!err && !e->casts && !e->plain)
+		err = -errno;
+	if (err)
+		fentry_close(e);
+	else
+		adapt(*ret_object, btf);
+	btf__free(btf);
+	*ret_skeleton = err ? NULL : e;
+	return err;
 }
 
 const struct hookset HOOKSET_FENTRY = {

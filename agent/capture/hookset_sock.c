@@ -12,10 +12,8 @@ static int sock_open(
 
 	if (!skel)
 		return -errno;
-	skel->rodata->self_tgid = knobs->self_tgid;
-	skel->rodata->wake_bytes = knobs->wake_bytes;
+	HOOKSET_SET_KNOBS(skel->rodata, knobs);
 	skel->rodata->max_conns = knobs->max_conns;
-	skel->rodata->use_perf = knobs->use_perf;
 	*ret_skeleton = skel;
 	*ret_object = skel->obj;
 	return 0;

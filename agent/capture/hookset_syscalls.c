@@ -12,9 +12,7 @@ static int syscalls_open(
 
 	if (!skel)
 		return -errno;
-	skel->rodata->self_tgid = knobs->self_tgid;
-	skel->rodata->wake_bytes = knobs->wake_bytes;
-	skel->rodata->use_perf = knobs->use_perf;
+	HOOKSET_SET_KNOBS(skel->rodata, knobs);
 	*ret_skeleton = skel;
 	*ret_object = skel->obj;
 	return 0;

@@ -22,6 +22,7 @@ GUEST = os.environ.get("WEFT_GUEST")
 ADMIN, PERFMON, BPF, RESTORE = 1 << 21, 1 << 38, 1 << 39, 1 << 40
 # CAP_NET_ADMIN, CAP_SYS_RESOURCE, and these
 LOADING = 1 << 12 | 1 << 24 | ADMIN | PERFMON | BPF | RESTORE
+FOR_MAPS = BPF if tuple(int(n) for n in os.uname().release.split(".")[:2]) < (5, 19) else 0  # asked for at each use of one
 
 
 def as_user(uid, caps):
@@ -86,7 +87,7 @@ def traces(lab, uid, caps, hooks, transport="ringbuf"):
     for thread in Path(f"/proc/{weft.child.pid}/task").iterdir():
         status = dict(line.split(":\t") for line in (thread / "status").read_text().splitlines() if ":\t" in line)
         for kind in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
-            kept = 0 if status["Name"] != "weft-tls" else PERFMON | BPF | RESTORE if multi else PERFMON | BPF | RESTORE | ADMIN
+            kept = FOR_MAPS if status["Name"] != "weft-tls" else PERFMON | BPF | RESTORE | (0 if multi else ADMIN)
             assert not int(status[kind], 16) & LOADING & ~kept, (status["Name"], kind)
     leaf, secure = servers.nginx(lab, "leaf"), servers.nginx(lab, "secure", tls=True)
     if readable:
