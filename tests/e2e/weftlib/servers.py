@@ -124,6 +124,7 @@ Group www-data
 DefaultRuntimeDir {dir}
 Mutex posixsem
 KeepAlive On
+KeepAliveTimeout 60
 MaxKeepAliveRequests 0
 {modules}
 <IfModule mpm_prefork_module>
