@@ -147,6 +147,29 @@ static void probe_surroundings(struct features *f)
 	find_mount("cgroup2", f->cgroup2, sizeof(f->cgroup2));
 }
 
+#ifdef __aarch64__
+
+/* Atomic operations that give a value: arm64's compiler has them since 5.18. */
+static bool has_atomics(void)
+{
+	static const struct bpf_insn fetches[] = {
+		{.code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .off = -8},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1},
+		{.code = BPF_STX | BPF_ATOMIC | BPF_DW,
+			.dst_reg = BPF_REG_10,
+			.src_reg = BPF_REG_0,
+			.off = -8,
+			.imm = BPF_ADD | BPF_FETCH},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	_close_ int prog = bpf_prog_load(
+		BPF_PROG_TYPE_TRACEPOINT, "weft_probe", "GPL", fetches, ARRAY_SIZE(fetches), NULL);
+
+	return prog >= 0;
+}
+
+#endif
+
 /* Linux 5.15 has what every hook set builds on; bpf_task_pt_regs is what came last. */
 static void probe_call(struct features *f)
 {
@@ -160,6 +183,10 @@ static void probe_call(struct features *f)
 		no(&f->v[FEATURE_CALL], 0, helper);
 	else
 		yes(&f->v[FEATURE_CALL], helper);
+#ifdef __aarch64__ /* the others have them as long as the helper */
+	if (f->v[FEATURE_CALL].ok && !has_atomics())
+		no(&f->v[FEATURE_CALL], 0, "atomic operations of BPF");
+#endif
 }
 
 static void probe_bpf(struct features *f)

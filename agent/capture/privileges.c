@@ -52,7 +52,7 @@ static bool may_use_maps(struct capture *capture)
 int privileges_drop(struct capture *capture, bool keep_admin)
 {
 	uint64_t drop = BIT(CAP_BPF) | BIT(CAP_PERFMON) | BIT(CAP_NET_ADMIN) |
-			BIT(CAP_SYS_RESOURCE) | BIT(CAP_CHECKPOINT_RESTORE);
+			BIT(CAP_SYS_RESOURCE) | BIT(CAP_CHECKPOINT_RESTORE) | BIT(CAP_IPC_LOCK);
 	struct caps had, caps;
 	int err = get(&had);
 
@@ -76,7 +76,7 @@ int privileges_drop(struct capture *capture, bool keep_admin)
 
 int privileges_keep_probing(struct capture *capture)
 {
-	uint64_t drop = BIT(CAP_NET_ADMIN) | BIT(CAP_SYS_RESOURCE);
+	uint64_t drop = BIT(CAP_NET_ADMIN) | BIT(CAP_SYS_RESOURCE) | BIT(CAP_IPC_LOCK);
 	struct caps caps = {0};
 	int err = get(&caps);
 

@@ -44,7 +44,7 @@ static const struct check checks[FEATURE_MAX] = {
 		"boot with lockdown=integrity or lockdown=none", ""},
 	[FEATURE_CALL] = {"call", "arguments of calls",
 		"the bytes of a call cannot be found: nothing can be traced", grant_bpf,
-		"use Linux 5.15 or later"},
+		"use Linux 5.15 or later, on arm64 5.18"},
 	[FEATURE_LIFE] = {"life", "socket and process events",
 		"connections and processes cannot be followed: nothing can be traced", grant_bpf,
 		"use Linux 5.10 or later"},

@@ -89,7 +89,7 @@ def test_least_privilege(render, files):
 @pytest.mark.parametrize("capture,more", [({"hooks": "fentry"}, ["CHECKPOINT_RESTORE"]),
                                           ({"hooks": "sock", "tls": False}, []),
                                           ({"hooks": "syscalls"}, ["CHECKPOINT_RESTORE", "SYS_ADMIN"]),
-                                          ({"transport": "perf"}, ["CHECKPOINT_RESTORE", "SYS_ADMIN"])], ids=str)
+                                          ({"transport": "perf"}, ["CHECKPOINT_RESTORE", "SYS_ADMIN", "IPC_LOCK"])], ids=str)
 def test_capabilities_follow_the_hooks(render, capture, more):
     _, pod, container = agent(render({"config": {"capture": capture}}))
     assert container["securityContext"]["capabilities"]["add"] == [

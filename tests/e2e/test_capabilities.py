@@ -20,8 +20,8 @@ LOADS = ("bpf", "perfmon", "sys_ptrace")
 NEEDED = (*LOADS, "dac_read_search", "checkpoint_restore")
 GUEST = os.environ.get("WEFT_GUEST")
 ADMIN, PERFMON, BPF, RESTORE = 1 << 21, 1 << 38, 1 << 39, 1 << 40
-# CAP_NET_ADMIN, CAP_SYS_RESOURCE, and these
-LOADING = 1 << 12 | 1 << 24 | ADMIN | PERFMON | BPF | RESTORE
+# CAP_NET_ADMIN, CAP_IPC_LOCK, CAP_SYS_RESOURCE, and these
+LOADING = 1 << 12 | 1 << 14 | 1 << 24 | ADMIN | PERFMON | BPF | RESTORE
 FOR_MAPS = BPF if tuple(int(n) for n in os.uname().release.split(".")[:2]) < (5, 19) else 0  # asked for at each use of one
 
 

@@ -156,16 +156,21 @@ imagePullSecrets:
 {{- end -}}
 
 {{/* BPF and PERFMON load and attach the programs; SYS_PTRACE and DAC_READ_SEARCH read other pods' /proc and find a
-     cgroup by its number; CHECKPOINT_RESTORE opens a TLS library whose file was deleted once it was loaded. perf_event_open, of the syscalls hooks and the perf transport, wants SYS_ADMIN where
-     kernel.perf_event_paranoid is 3 or more, as on AKS. */}}
+     cgroup by its number; CHECKPOINT_RESTORE opens a TLS library whose file was deleted once it was loaded.
+     perf_event_open, of the syscalls hooks and the perf transport, wants SYS_ADMIN where kernel.perf_event_paranoid is 3
+     or more, as on AKS; IPC_LOCK maps more of the transport's buffers than RLIMIT_MEMLOCK allows. */}}
 {{- define "weft.capabilities" -}}
 {{- $capture := .Values.config.capture | default dict -}}
 {{- $all := list "BPF" "PERFMON" "SYS_PTRACE" "DAC_READ_SEARCH" -}}
 {{- if ne (toString $capture.tls) "false" -}}
 {{- $all = append $all "CHECKPOINT_RESTORE" -}}
 {{- end -}}
-{{- if or (eq ($capture.hooks | default "auto") "syscalls") (eq ($capture.transport | default "ringbuf") "perf") -}}
+{{- $perf := eq ($capture.transport | default "ringbuf") "perf" -}}
+{{- if or (eq ($capture.hooks | default "auto") "syscalls") $perf -}}
 {{- $all = append $all "SYS_ADMIN" -}}
+{{- end -}}
+{{- if $perf -}}
+{{- $all = append $all "IPC_LOCK" -}}
 {{- end -}}
 {{- range .Values.extraCapabilities -}}
 {{- if hasPrefix "CAP_" . -}}
