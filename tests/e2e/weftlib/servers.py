@@ -130,6 +130,7 @@ MaxKeepAliveRequests 0
 <IfModule mpm_prefork_module>
   StartServers 4
   MinSpareServers 1
+  MaxSpareServers 80
   MaxRequestWorkers 80
   ServerLimit 80
 </IfModule>
