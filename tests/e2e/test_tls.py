@@ -110,7 +110,7 @@ def test_client(traced, need, kind):
         pytest.skip(why)
     leaf = servers.nginx(traced, "leaf", tls=True, listen="http2" if kind == "nghttp" else "")
     # both libraries are probed before a client that lives for a moment begins
-    traced.process([servers.python(), "-c", "import ctypes, time; ctypes.CDLL('libgnutls.so.30'); time.sleep(60)"], "idle")
+    traced.process([servers.which("sleep"), "600"], "idle", env={"LD_PRELOAD": "libgnutls.so.30"})
     until(lambda: traced.agent.metrics()["weft_tls_libraries"] >= 2, "not both are probed")
     pem = servers.certificate(traced) / "cert.pem"
     for _ in range(2):
