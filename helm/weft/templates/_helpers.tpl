@@ -158,7 +158,7 @@ imagePullSecrets:
 {{/* BPF and PERFMON load and attach the programs; SYS_PTRACE and DAC_READ_SEARCH read other pods' /proc and find a
      cgroup by its number; CHECKPOINT_RESTORE opens a TLS library whose file was deleted once it was loaded.
      perf_event_open, of the syscalls hooks and the perf transport, wants SYS_ADMIN where kernel.perf_event_paranoid is 3
-     or more, as on AKS; IPC_LOCK maps more of the transport's buffers than RLIMIT_MEMLOCK allows. */}}
+     or more, as on Debian (not on AKS' Ubuntu); IPC_LOCK maps more of the transport's buffers than RLIMIT_MEMLOCK allows. */}}
 {{- define "weft.capabilities" -}}
 {{- $capture := .Values.config.capture | default dict -}}
 {{- $all := list "BPF" "PERFMON" "SYS_PTRACE" "DAC_READ_SEARCH" -}}
