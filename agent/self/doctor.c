@@ -78,9 +78,8 @@ static const struct check checks[FEATURE_MAX] = {
 		"mount -t cgroup2 none /sys/fs/cgroup (Kubernetes: a hostPath volume)"},
 	[FEATURE_PROBES] = {"probes", "probes on TLS libraries",
 		"what processes send through TLS is not traced",
-		"run as root, or grant CAP_BPF and CAP_PERFMON, before Linux 6.6 CAP_SYS_ADMIN as "
-		"well "
-		"(Kubernetes: extraCapabilities: [SYS_ADMIN])",
+		"run as root, or grant CAP_BPF and CAP_PERFMON, before Linux 6.6 also "
+		"CAP_SYS_ADMIN (Kubernetes: extraCapabilities: [SYS_ADMIN])",
 		"use a kernel with CONFIG_UPROBES=y; one of Linux 6.11 to 6.13, mended (uretprobe "
 		"and seccomp) or newer"},
 	[FEATURE_TLS] = {"tls", "TLS of processes", "what they send through it is not traced", "",

@@ -94,6 +94,7 @@ def traces(lab, uid, caps, hooks, transport="ringbuf"):
         until(lambda: weft.metrics()["weft_tls_libraries"], "OpenSSL is not found")
     said = None if readable else "TLS is not traced|uses TLS that is not traced.* why=\"probes are refused: see `weft doctor`\""
     assert get(leaf.port, "/leaf/x")[0] == get(secure.port, "/leaf/y", tls=True)[0] == 200
+    assert readable or "TLS is not traced" in weft.log(), weft.log()
     expect(weft.stop(expect_log=said), [
         server("leaf", "GET /leaf/x"), *[server("secure", "GET /leaf/y", url__scheme="https")] * readable])
     leaf.stop()
