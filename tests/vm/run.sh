@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 case " $* " in
 *" -h "* | *" --help "*) ;;
-*" --arch arm64 "* | *" --arch=arm64 "*) deploy/setup.sh build test demo vm arm64 ;;
-*) deploy/setup.sh build test demo vm ;;
+*" --arch arm64 "* | *" --arch=arm64 "*) deploy/setup.sh build test demo bench vm arm64 ;;
+*) deploy/setup.sh build test demo bench vm ;;
 esac
 exec /usr/bin/python3 tests/vm/run.py "$@"
