@@ -189,9 +189,12 @@ static void join(struct trace *t, struct trace_node *client, struct trace_node *
 	if (server->frozen || !node_set_parent(t->parents.pool, server, client, LINK_SOCKET))
 		return;
 	server->wait = WAIT_NOTHING;
-	/* each end's clock reading brackets the other's: a request is not received before it left
-	 */
-	if (server->start_ns < client->start_ns)
+	client->met = true;
+	if (client->wait == WAIT_SOCKET)
+		client->wait = WAIT_NOTHING;
+	/* each end's clock reading brackets the other's: a request is not received before it left.
+	 * A call that is over keeps its time. */
+	if (client->ex && server->start_ns < client->start_ns)
 		client->start_ns = server->start_ns;
 }
 
@@ -275,6 +278,15 @@ void trace_asked(struct trace *t, struct exchange *ex, const struct field *field
 		client_asked(t, ex, node);
 }
 
+/* Whether the reply is one to a request line or fields that never came whole (RFC 9110, 15.5; RFC
+ * 6585): the server's end then asks only with its reply, which the client can have recorded before.
+ */
+static bool cut_short(const struct exchange *ex)
+{
+	return ex->http.status == 400 || ex->http.status == 408 || ex->http.status == 414 ||
+	       ex->http.status == 431;
+}
+
 void trace_done(struct trace *t, struct exchange *ex)
 {
 	struct trace_node *n = ex->node, *parent;
@@ -287,6 +299,11 @@ void trace_done(struct trace *t, struct exchange *ex)
 		parents_server_done(&t->parents, n);
 	else
 		parents_client_done(&t->parents, ex, n);
+	if (ex->role == ROLE_CLIENT && ex->numbered && !n->met && n->wait == WAIT_NOTHING &&
+		cut_short(ex)) {
+		n->wait = WAIT_SOCKET;
+		n->wait_until_ns = t->now_ns + SOCKET_WAIT_NS;
+	}
 	n->ex = NULL;
 	/* Times of the two ends of one exchange nest. Sends are timed by their last segment, so
 	 * what is left to mend is the order of records within microseconds. */
@@ -297,8 +314,7 @@ void trace_done(struct trace *t, struct exchange *ex)
 	/* a server may well work on for a client that has given up */
 	if (n->link == LINK_SOCKET && parent && parent->whole && ex->reply_end_ns > parent->end_ns)
 		ex->reply_end_ns = parent->end_ns;
-	if ((n->link == LINK_THREAD || n->link == LINK_FORWARD) && parent &&
-		ex->request_start_ns < parent->start_ns)
+	if (n->link != LINK_HEADER && parent && ex->request_start_ns < parent->start_ns)
 		ex->request_start_ns = parent->start_ns;
 	if (n->whole && ex->reply_end_ns < n->reply_by_ns)
 		ex->reply_end_ns = n->reply_by_ns;

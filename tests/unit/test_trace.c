@@ -95,6 +95,43 @@ Test(trace, a_client_that_never_shows_is_waited_for_two_seconds)
 	rig_close(&r);
 }
 
+Test(trace, a_call_whose_head_was_cut_short_waits_for_the_servers_record)
+{
+	struct rig r;
+	struct rig_ex *call, *leaf;
+	struct endpoints ends = {.local_port = 6000, .remote_port = 80, .netns = 1};
+
+	rig_open(&r);
+	rig_addr(ends.local_addr, 1);
+	trace_connected(r.trace, &ends);
+	call = rig_ask(&r, ROLE_CLIENT, 10, 11, 6000, 2, BLOCKS, "call", "/b");
+	call->ex.http.status = 414;
+	r.now += MS;
+	rig_done(&r, call, 11);
+	cr_assert_eq(r.n, 0);
+	/* its clock reading is a little earlier, and its reply's later */
+	leaf = rig_ex(&r, ROLE_SERVER, 20, 20, 6000, 2, EPOLL, "leaf", "/b");
+	r.now -= 2 * MS;
+	rig_asked(&r, leaf);
+	r.now += 3 * MS;
+	rig_done(&r, leaf, 20);
+	trace_tick(r.trace, r.now, false);
+	rig_child(&r, "leaf", "call", LINK_SOCKET);
+	cr_assert_eq(rig_find(&r, "leaf")->start_ns, rig_find(&r, "call")->start_ns);
+	cr_assert_eq(rig_find(&r, "leaf")->end_ns, rig_find(&r, "call")->end_ns);
+	/* one of another node */
+	call = rig_ask(&r, ROLE_CLIENT, 10, 11, 7000, 3, BLOCKS, "away", "/b");
+	call->ex.http.status = 408;
+	rig_done(&r, call, 11);
+	r.now += 1900 * MS;
+	trace_tick(r.trace, r.now, false);
+	cr_assert_eq(r.n, 2);
+	r.now += 200 * MS;
+	trace_tick(r.trace, r.now, false);
+	rig_root(&r, "away");
+	rig_close(&r);
+}
+
 Test(trace, an_event_loop_is_not_its_only_requests_timer)
 {
 	struct rig r;
