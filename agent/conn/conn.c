@@ -314,6 +314,8 @@ static void note_start(struct conn *c, enum weft_direction dir, uint8_t flags)
 		c->proto->close(c->state, &c->all->sink, END_EVICTED, 0, 0);
 		c->proto = NULL;
 	}
+	if (!c->heard)
+		c->older = !fresh;
 	c->heard = true;
 	c->joined = !known;
 }

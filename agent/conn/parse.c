@@ -38,6 +38,7 @@ static struct exchange *sink_open(struct sink *sink)
 	ex->polled = c->polled;
 	ex->nonblocking = c->nonblocking;
 	if (!c->asked_once) {
+		ex->older = c->older;
 		ex->connect_ns = c->connect_ns;
 		ex->connect_evidence = c->connect_evidence;
 		c->asked_once = true;

@@ -46,6 +46,7 @@ struct conn {
 	bool asked_once;
 	bool heard; /* there was a record with bytes */
 	bool joined; /* what came before was not seen, and something may have been under way */
+	bool older; /* nor its beginning */
 	bool shut, peer_first; /* a direction has ended; the peer's first */
 	bool waiting; /* in the list of those */
 	bool tunnel; /* asked for and granted; nothing was sent through it yet */

@@ -220,8 +220,10 @@ static void server_asked(struct trace *t, struct exchange *ex, struct trace_node
 	n->claimed = n->has_remote && claims_take(t->parents.claims, n->remote_id);
 	if (!ex->numbered)
 		return;
-	if (table_find(&t->local, addr_key(key.client_addr, key.client_port, ex->ends->netns)) !=
-		TABLE_NONE) {
+	/* of a connection that is older than weft nothing says yet that its client is on this node
+	 */
+	if (ex->older || table_find(&t->local, addr_key(key.client_addr, key.client_port,
+						       ex->ends->netns)) != TABLE_NONE) {
 		n->wait = WAIT_SOCKET;
 		n->wait_until_ns = t->now_ns + SOCKET_WAIT_NS;
 		if (!ends_put(t->servers, &key, node_ref_of(t->parents.pool, n)))

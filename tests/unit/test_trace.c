@@ -95,6 +95,25 @@ Test(trace, a_client_that_never_shows_is_waited_for_two_seconds)
 	rig_close(&r);
 }
 
+Test(trace, on_an_older_connection_the_servers_record_can_come_first)
+{
+	struct rig r;
+	struct rig_ex *leaf, *call;
+
+	rig_open(&r);
+	leaf = rig_ex(&r, ROLE_SERVER, 20, 20, 6000, 2, EPOLL, "leaf", "/b");
+	leaf->ex.older = true;
+	rig_asked(&r, leaf);
+	r.now += MS;
+	rig_done(&r, leaf, 20);
+	cr_assert_eq(r.n, 0);
+	call = rig_ask(&r, ROLE_CLIENT, 10, 11, 6000, 2, BLOCKS, "call", "/b");
+	rig_done(&r, call, 11);
+	trace_tick(r.trace, r.now, false);
+	rig_child(&r, "leaf", "call", LINK_SOCKET);
+	rig_close(&r);
+}
+
 Test(trace, a_call_whose_head_was_cut_short_waits_for_the_servers_record)
 {
 	struct rig r;
