@@ -300,26 +300,26 @@ static const char *lack_of(const struct feature_state *state)
 static int choose_hooks(struct agent *a)
 {
 	const struct feature_state *namespace, *processes, *probes;
-	struct features features;
+	struct features *features = &a->features;
 	char why[FEATURES_WHY_BYTES];
 	int err;
 
-	features_probe(&features);
-	namespace = &features.v[FEATURE_PIDNS];
-	processes = &features.v[FEATURE_PROCESSES];
-	probes = &features.v[FEATURE_PROBES];
+	features_probe(features);
+	namespace = &features->v[FEATURE_PIDNS];
+	processes = &features->v[FEATURE_PROCESSES];
+	probes = &features->v[FEATURE_PROBES];
 	if (!namespace->ok) {
 		log_error("cannot trace here: processes are not found outside of the kernel's "
 			  "first pid namespace (Kubernetes: hostPID: true); see `weft doctor`",
 			LOG_STR("why", namespace->detail));
 		return -ENOTSUP;
 	}
-	err = features_choose(&features, a->config.capture.hooks, &a->hooks, a->why);
+	err = features_choose(features, a->config.capture.hooks, &a->hooks, a->why);
 	if (err) {
 		log_error("cannot trace here; see `weft doctor`", LOG_STR("why", a->why));
 		return err;
 	}
-	err = features_choose_transport(&features, a->config.capture.transport, &a->transport, why);
+	err = features_choose_transport(features, a->config.capture.transport, &a->transport, why);
 	if (err) {
 		log_error("cannot trace here; see `weft doctor`", LOG_STR("why", why));
 		return err;
@@ -329,7 +329,7 @@ static int choose_hooks(struct agent *a)
 		log_warn("other processes are hidden from weft, their programs and ports unknown: "
 			 "see `weft doctor`",
 			LOG_STR("what", processes->detail), LOG_STR("why", lack_of(processes)),
-			LOG_STR("apparmor", features.apparmor[0] ? features.apparmor : "none"));
+			LOG_STR("apparmor", features->apparmor[0] ? features->apparmor : "none"));
 	if (a->config.capture.tls && !probes->ok) {
 		log_warn("TLS is not traced: see `weft doctor`", LOG_STR("what", probes->detail),
 			LOG_STR("why", lack_of(probes)));
@@ -376,6 +376,29 @@ static int make_stages(struct agent *a)
 	return err;
 }
 
+/* Opens the chosen hooks; with `auto` the next ones if they do not load, for the small programs
+ * that features_probe() tries are not all that can be refused. */
+static int open_hooks(struct agent *a, char ret_why[static 256])
+{
+	const struct config *c = &a->config;
+	enum hooks failed;
+	int err;
+
+	while ((err = capture_open(&c->capture, a->hooks, on_record, a, &a->capture, ret_why)) <
+		0) {
+		failed = a->hooks;
+		if (c->capture.hooks != HOOKS_AUTO)
+			break;
+		features_refuse(&a->features, failed, -err);
+		if (features_choose(&a->features, HOOKS_AUTO, &a->hooks, a->why))
+			break;
+		log_warn("hooks that should work here do not: others are tried",
+			LOG_STR("hooks", hooks_name(failed)), LOG_STR("why", ret_why),
+			LOG_STR("next", hooks_name(a->hooks)));
+	}
+	return err;
+}
+
 /* First of all: loading the programs takes two copies of the kernel's type information for a
  * moment, the most memory that weft ever needs, and is given back before the stages take theirs;
  * and no thread but one is started with the privileges that it takes. */
@@ -383,7 +406,7 @@ static int attach(struct agent *a)
 {
 	const struct config *c = &a->config;
 	char why[256] = "";
-	int err = capture_open(&c->capture, a->hooks, on_record, a, &a->capture, why);
+	int err = open_hooks(a, why);
 
 	if (err)
 		log_error("cannot attach; see `weft doctor`",

@@ -43,6 +43,7 @@ struct agent {
 	struct process_host host;
 	char host_name[256];
 
+	struct features features; /* of this kernel */
 	enum hooks hooks;
 	enum transport transport;
 	char why[FEATURES_WHY_BYTES];

@@ -539,6 +539,13 @@ static void say_refused(const struct features *f, size_t n, const char *before,
 	}
 }
 
+void features_refuse(struct features *f, enum hooks hooks, int error)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		if (sets[i].hooks == hooks)
+			no(&f->v[sets[i].feature], error, "its programs");
+}
+
 static int choose_asked(const struct features *f, enum hooks wanted, enum hooks *ret_hooks,
 	char ret_why[static FEATURES_WHY_BYTES])
 {

@@ -62,6 +62,9 @@ bool features_has_cap(const struct features *features, int cap);
 int features_choose(const struct features *features, enum hooks wanted, enum hooks *ret_hooks,
 	char ret_why[static FEATURES_WHY_BYTES]);
 
+/* Notes that the programs of these hooks could not be loaded or attached after all. */
+void features_refuse(struct features *features, enum hooks hooks, int error);
+
 /* The same for the way records take; falls back to perf where there is no ring buffer. */
 int features_choose_transport(const struct features *features, enum transport wanted,
 	enum transport *ret_transport, char ret_why[static FEATURES_WHY_BYTES]);

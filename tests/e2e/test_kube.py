@@ -197,7 +197,7 @@ def test_a_pod_that_stays_unknown(cluster, rule):
     cluster.api.start()
     pod = cluster.pod("app-1", known=False)
     port = cluster.serve(pod)
-    agent = cluster.weft("--kubernetes-wait", "1s", *(["--exclude", rule] if rule else []))
+    agent = cluster.weft("--kubernetes-wait", f"{patience(1):g}s", *(["--exclude", rule] if rule else []))
     cluster.known()
     assert get(port, "/a")[0] == 200
     if rule:

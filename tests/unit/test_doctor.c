@@ -36,7 +36,7 @@ Test(features, choose)
 	struct features old = barred, preempts = good;
 	struct features no_btf = without(FEATURE_BTF, ENOENT, "/sys/kernel/btf/vmlinux");
 	struct features older = without(FEATURE_CALL, 0, "bpf_task_pt_regs");
-	struct features none;
+	struct features refused, none;
 	enum hooks hooks = HOOKS_AUTO;
 	char why[FEATURES_WHY_BYTES];
 
@@ -63,6 +63,12 @@ Test(features, choose)
 	cr_expect_eq(hooks, HOOKS_SOCK);
 	cr_expect_str_eq(why, "the cheapest that works here, without fentry (fexit of "
 			      "inet_recvmsg: Operation not permitted)");
+	refused = good;
+	features_refuse(&refused, HOOKS_FENTRY, EACCES);
+	cr_expect_eq(features_choose(&refused, HOOKS_AUTO, &hooks, why), 0);
+	cr_expect_eq(hooks, HOOKS_SOCK);
+	cr_expect_str_eq(why, "the cheapest that works here, without fentry (its programs: "
+			      "Permission denied)");
 	old.v[FEATURE_SOCK] = without(FEATURE_SOCK, 0, "sock_send_length").v[FEATURE_SOCK];
 	cr_expect_eq(features_choose(&old, HOOKS_AUTO, &hooks, why), 0);
 	cr_expect_eq(hooks, HOOKS_SYSCALLS);
