@@ -2,6 +2,7 @@
 """Pods by their names: what the API server says of them reaches their spans, whatever happens to it."""
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -373,7 +374,7 @@ def test_the_api_server_in_trouble(cluster):
     still_fine("a new token")
     api.stop()
     api.delete("pods", "bank", "filler-1")
-    pause(2)
+    time.sleep(2)  # as it is: the longer it is away, the later it is asked again
     api.start()
     still_fine("back again")
     watched = [q for path, q in api.requests if path == "/api/v1/pods" and q.get("watch")]
