@@ -46,7 +46,8 @@ QUICK_FOREIGN = "test_exact or test_compat or (test_app and python)"
 QUICK_FOREIGN_TESTS = ["test_syscalls.py", "test_servers.py"]
 SLOWER, CROWDED = 4, 6  # than without emulation; with more guests than CPUs
 # What is the same with any set of hooks: once a kernel is enough.
-WITHOUT_HOOKS = ["test_bench.py", "test_cli.py", "test_export.py", "test_harness.py", "test_fallback.py"]
+WITHOUT_HOOKS = ["test_bench.py", "test_cli.py", "test_export.py", "test_fallback.py", "test_harness.py", "test_kube.py",
+                 "test_live_otlp.py"]
 
 
 class Cell:
