@@ -476,7 +476,7 @@ static void turn(struct agent *a, uint64_t *busy_ns, const sigset_t *unblocked)
 	if (n > 0)
 		*busy_ns = now;
 	if (now - a->offset_read_ns > NS_PER_SEC) {
-		a->unix_offset = clock_unix_offset();
+		a->unix_offset = clock_unix_offset(a->unix_offset);
 		a->offset_read_ns = now;
 		if (capture_missed(a->capture) != a->missed) {
 			a->missed = capture_missed(a->capture);
@@ -577,7 +577,7 @@ int agent_run(const struct config *config, int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 
 	a->start_unix_ns = clock_ns(CLOCK_REALTIME);
-	a->unix_offset = clock_unix_offset();
+	a->unix_offset = clock_unix_offset(a->unix_offset);
 	status_init(&a->status, &a->config.export.otlp_traces);
 	if (attach(a, on_record) || make_stages(a) || follow(a) || serve(a))
 		return 1;

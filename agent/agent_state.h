@@ -48,7 +48,7 @@ struct agent {
 	enum transport transport;
 	char why[FEATURES_WHY_BYTES];
 	uint64_t start_unix_ns;
-	uint64_t unix_offset; /* refreshed: the wall clock is steered */
+	uint64_t unix_offset; /* refreshed: the wall clock can be set */
 	uint64_t offset_read_ns;
 	uint64_t lost; /* when the latest record was read */
 	uint64_t missed; /* runs of the programs, up to the latest second */
