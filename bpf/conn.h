@@ -136,7 +136,7 @@ static __always_inline __u32 conn_counted(const struct conn *c, __u8 dir)
 static __noinline bool conn_tell_unix(void *ctx, struct sock *sk, struct conn *c, __u32 slot)
 {
 	bool accepted = c->flags & CONN_ACCEPTED || unix_address(sk);
-	struct scratch *s = bpf_map_lookup_elem(&scratches, &slot);
+	struct scratch *s = scratch_get(slot);
 	struct weft_open_unix *open;
 	struct unix_address *at;
 	struct sock *peer = unix_peer(sk);

@@ -192,12 +192,22 @@ struct scratch {
 	struct moved_call call;
 	__u64 busy; /* plaintext's: in use */
 };
+/* By CPU and slot. Not a per-CPU array, which takes memory for every CPU that there could ever be:
+ * 128 on a small machine of Azure's. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SLOTS_ALL);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLOTS_ALL); /* resized before load: for each CPU that is present */
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
+
+/* NULL on a CPU that came later. */
+static __always_inline struct scratch *scratch_get(__u32 slot)
+{
+	__u32 index = bpf_get_smp_processor_id() * SLOTS_ALL + slot;
+
+	return bpf_map_lookup_elem(&scratches, &index);
+}
 
 #ifdef WEFT_TRUSTED_SOCKS
 struct {

@@ -145,7 +145,7 @@ __noinline int moved_record(struct conn *c, struct moved_call *m)
 		return 0;
 	slot = m->slot; /* before 6.4 a key must lie on the stack */
 	cnt = counts_get(slot);
-	s = bpf_map_lookup_elem(&scratches, &slot);
+	s = scratch_get(slot);
 	if (!cnt || !s)
 		return 0;
 	d = &s->data;
@@ -213,7 +213,7 @@ __noinline int moved_record(struct conn *c, struct moved_call *m)
 
 static __always_inline int moved_emit(void *ctx, __u32 slot, __u64 size, struct weft_counts *cnt)
 {
-	struct scratch *s = bpf_map_lookup_elem(&scratches, &slot);
+	struct scratch *s = scratch_get(slot);
 	__u64 tries = cnt->v[WEFT_COUNT_EMITTED] + cnt->v[WEFT_COUNT_LOST_FULL];
 
 	if (!s || !size)
@@ -303,14 +303,25 @@ static __always_inline void moved_tls(struct conn *c, struct sock *sk, const str
 		c->flags |= CONN_TLS_KNOWN;
 }
 
-/* The scratch of a call, of which no more is known yet than this. */
-static __always_inline struct scratch *moved_begin(
-	__u32 slot, enum caller_how how, enum sock_kind kind)
+static __always_inline void moved_lost(struct weft_counts *cnt, enum sock_kind kind)
 {
-	struct scratch *s = bpf_map_lookup_elem(&scratches, &slot);
+	lost_tell();
+	if (kind == SOCK_UNIX)
+		unix_lost_tell();
+	cnt->v[WEFT_COUNT_LOST_MAP]++;
+}
 
-	if (!s)
+/* The scratch of a call, of which no more is known yet than this. NULL: counted, nothing more to
+ * do. */
+static __always_inline struct scratch *moved_begin(
+	__u32 slot, enum caller_how how, enum sock_kind kind, struct weft_counts *cnt)
+{
+	struct scratch *s = scratch_get(slot);
+
+	if (!s) {
+		moved_lost(cnt, kind);
 		return NULL;
+	}
 	__builtin_memset(&s->call, 0, sizeof(s->call));
 	s->call.slot = slot;
 	s->call.how = how;
@@ -419,14 +430,18 @@ static __always_inline struct conn *moved_conn(
 		*ret_kind = c->flags & CONN_MPTCP ? SOCK_MPTCP : sock_kind(sk);
 		return c;
 	}
-	s = bpf_map_lookup_elem(&scratches, &slot);
-	if (!s || !current_traced()) {
+	if (!current_traced()) {
 		cnt->v[WEFT_COUNT_FILTERED]++;
 		return NULL;
 	}
 	*ret_kind = sock_kind(sk);
 	if (*ret_kind == SOCK_OTHER) {
 		cnt->v[WEFT_COUNT_FILTERED]++;
+		return NULL;
+	}
+	s = scratch_get(slot);
+	if (!s) {
+		moved_lost(cnt, *ret_kind);
 		return NULL;
 	}
 	conn_start(&s->fresh, *ret_kind, 0);
@@ -437,11 +452,7 @@ static __always_inline struct conn *moved_conn(
 		return NULL;
 	}
 	c = conn_make(sk, &s->fresh);
-	if (!c) {
-		lost_tell();
-		if (*ret_kind == SOCK_UNIX)
-			unix_lost_tell();
-		cnt->v[WEFT_COUNT_LOST_MAP]++;
-	}
+	if (!c)
+		moved_lost(cnt, *ret_kind);
 	return c;
 }

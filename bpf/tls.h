@@ -116,7 +116,7 @@ static __always_inline struct scratch *tls_claim(__u32 *ret_slot)
 
 	for (__u32 i = 0; i < TLS_SLOTS; i++) {
 		*ret_slot = TLS_SLOT + i;
-		s = bpf_map_lookup_elem(&scratches, ret_slot);
+		s = scratch_get(*ret_slot);
 		if (s && !__sync_lock_test_and_set(&s->busy, 1))
 			return s;
 	}

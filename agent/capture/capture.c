@@ -7,6 +7,7 @@
 #include "capture/reader.h"
 #include "core/cleanup.h"
 #include "core/clock.h"
+#include "core/cpus.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -100,6 +101,14 @@ static int map_resize(struct capture *c, const char *name, unsigned entries)
 	return map ? bpf_map__set_max_entries(map, entries) : -ENOENT;
 }
 
+static int map_for_each_cpu(struct capture *c, const char *name)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(c->object, name);
+
+	return map ? bpf_map__set_max_entries(map, bpf_map__max_entries(map) * cpus_present())
+		   : -ENOENT;
+}
+
 static int map_leave_out(struct capture *c, const char *name)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(c->object, name);
@@ -157,7 +166,9 @@ static int set_up(
 			strerror(-err));
 		return err;
 	}
-	err = map_resize(c, "procs", options->max_processes);
+	err = map_for_each_cpu(c, "scratches");
+	if (!err)
+		err = map_resize(c, "procs", options->max_processes);
 	if (!err) /* about as many can end as are known */
 		err = map_resize(c, "kept", options->max_connections + options->max_processes);
 	if (!err && c->set->conns_by_address)
