@@ -38,6 +38,9 @@ done
 # With cmpxchg16b QEMU 7.2 makes the allocator of Linux 6.12 and before fault now and then; without it that of
 # later kernels has no memory for socket storage.
 x86=qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+fsgsbase,+rdrand,-svm # what -cpu max has more takes a sixth more time
+# Azure's machines announce CPUs that they do not have. Linux 6.8 and later ignore them.
+smp=$cpus
+[ "$arch" = amd64 ] && smp+=,maxcpus=128
 case $arch:$version in
 amd64:[56].*) machine=(qemu-system-x86_64 -cpu "$x86,-cx16") console=ttyS0 ;;
 amd64:*) machine=(qemu-system-x86_64 -cpu "$x86,+cx16") console=ttyS0 ;;
@@ -95,12 +98,11 @@ boot() {
 	done
 	[ -S "$run/files" ] || die "virtiofsd did not start: $(cat "$run/virtiofsd.log")"
 
-	# maxcpus: machines of clouds announce CPUs that they do not have; Linux 6.8 and later ignore them.
 	# no_timer_check: on a busy machine a guest's timer is late.
 	# thread=single: with a host thread for each CPU the guest's kernel now and then dies in code that the
 	# other CPU is patching, as attaching to a tracepoint does.
 	timeout -k 5 "$timeout" "${machine[@]}" -accel tcg,thread=single \
-		-smp "$cpus,maxcpus=128" -m "$mem" -nodefaults -display none -no-reboot -serial "file:$run/console" \
+		-smp "$smp" -m "$mem" -nodefaults -display none -no-reboot -serial "file:$run/console" \
 		-kernel "$kernel/vmlinuz" -initrd "$kernel/initramfs" \
 		-append "console=$console quiet panic=-1 no_timer_check weft.run=$run" \
 		-object "memory-backend-memfd,id=mem,size=${mem}M,share=on" -numa node,memdev=mem \
