@@ -103,15 +103,14 @@ class Weft:
             self.child.wait()
 
     def settle(self, timeout=5):
-        """Waits until nothing more comes out: two equal readings of the metrics."""
+        """Waits until nothing more comes out: two equal readings of the metrics, the books balanced."""
         end = time.monotonic() + patience(timeout)
         last = None
         while time.monotonic() < end:
             now = self.metrics()
             state = (now["weft_records_read_total"], now["weft_spans_released_total"],
                      now["weft_kernel_emitted_total"], len(self.spans()))
-            read = now.kernel("emitted") + now.kernel("life_emitted")
-            if state == last and now["weft_records_read_total"] == read:
+            if state == last and books.balanced(now):
                 return now
             last = state
             pause(0.15)
