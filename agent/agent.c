@@ -579,7 +579,7 @@ int agent_run(const struct config *config, int argc, char **argv)
 	a->start_unix_ns = clock_ns(CLOCK_REALTIME);
 	a->unix_offset = clock_unix_offset(a->unix_offset);
 	status_init(&a->status, &a->config.export.otlp_traces);
-	if (attach(a, on_record) || make_stages(a) || follow(a) || serve(a))
+	if (agent_attach(a, on_record) || make_stages(a) || follow(a) || serve(a))
 		return 1;
 	a->attached = true;
 	report_hello(a);

@@ -78,7 +78,7 @@ static int open_hooks(struct agent *a, capture_handler handler, char ret_why[sta
 	return err;
 }
 
-int attach(struct agent *a, capture_handler handler)
+int agent_attach(struct agent *a, capture_handler handler)
 {
 	const struct config *c = &a->config;
 	char why[256] = "";

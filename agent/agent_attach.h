@@ -9,4 +9,4 @@
  * that weft ever needs, and gives it back before the stages take theirs; and no thread but one is
  * started with the privileges that it takes. The handler gets the agent as its ctx. 0, or -errno,
  * which is in the log by then. */
-int attach(struct agent *agent, capture_handler handler);
+int agent_attach(struct agent *agent, capture_handler handler);

@@ -57,7 +57,7 @@ static __always_inline int on_call(void *ctx, struct socket *socket, const struc
 	if (!c)
 		return 0;
 	how = caller_how((struct task_struct *)bpf_get_current_task_btf());
-	s = moved_begin(slot, how, kind, cnt);
+	s = moved_begin(slot, how, kind, c, dir, ret, cnt);
 	if (!s)
 		return 0;
 	src = &s->call.bytes.src;

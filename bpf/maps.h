@@ -201,7 +201,7 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-/* NULL on a CPU that came later. */
+/* NULL on a CPU that was added later: its calls are counted as lost. */
 static __always_inline struct scratch *scratch_get(__u32 slot)
 {
 	__u32 index = bpf_get_smp_processor_id() * SLOTS_ALL + slot;

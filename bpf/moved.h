@@ -303,23 +303,18 @@ static __always_inline void moved_tls(struct conn *c, struct sock *sk, const str
 		c->flags |= CONN_TLS_KNOWN;
 }
 
-static __always_inline void moved_lost(struct weft_counts *cnt, enum sock_kind kind)
-{
-	lost_tell();
-	if (kind == SOCK_UNIX)
-		unix_lost_tell();
-	cnt->v[WEFT_COUNT_LOST_MAP]++;
-}
-
 /* The scratch of a call, of which no more is known yet than this. NULL: counted, nothing more to
  * do. */
-static __always_inline struct scratch *moved_begin(
-	__u32 slot, enum caller_how how, enum sock_kind kind, struct weft_counts *cnt)
+static __always_inline struct scratch *moved_begin(__u32 slot, enum caller_how how,
+	enum sock_kind kind, struct conn *c, __u8 dir, __u32 n, struct weft_counts *cnt)
 {
 	struct scratch *s = scratch_get(slot);
 
 	if (!s) {
-		moved_lost(cnt, kind);
+		lost_tell();
+		c->start = START_IN_BETWEEN;
+		c->flags &= ~CONN_FRAMES;
+		moved_untold(c, dir, n, cnt, WEFT_COUNT_LOST_CPU);
 		return NULL;
 	}
 	__builtin_memset(&s->call, 0, sizeof(s->call));
@@ -414,6 +409,15 @@ static __always_inline bool mptcp_over(const struct conn *c, struct sock *sk)
 	return c->flags & CONN_MPTCP && READ(sk, __sk_common.skc_state) == TCP_CLOSE;
 }
 
+static __always_inline void moved_unmade(
+	struct weft_counts *cnt, enum sock_kind kind, enum weft_kernel_counter why)
+{
+	lost_tell();
+	if (kind == SOCK_UNIX)
+		unix_lost_tell();
+	cnt->v[why]++;
+}
+
 /* The connection's state, made at first sight if the current process is traced. NULL: counted,
  * nothing more to do. */
 static __always_inline struct conn *moved_conn(
@@ -441,7 +445,7 @@ static __always_inline struct conn *moved_conn(
 	}
 	s = scratch_get(slot);
 	if (!s) {
-		moved_lost(cnt, *ret_kind);
+		moved_unmade(cnt, *ret_kind, WEFT_COUNT_LOST_CPU);
 		return NULL;
 	}
 	conn_start(&s->fresh, *ret_kind, 0);
@@ -453,6 +457,6 @@ static __always_inline struct conn *moved_conn(
 	}
 	c = conn_make(sk, &s->fresh);
 	if (!c)
-		moved_lost(cnt, *ret_kind);
+		moved_unmade(cnt, *ret_kind, WEFT_COUNT_LOST_MAP);
 	return c;
 }

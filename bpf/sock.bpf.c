@@ -135,7 +135,7 @@ static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int fla
 		return 0;
 	cnt->v[WEFT_COUNT_SEEN]++;
 	c = moved_conn(ctx, sk, dir, cnt, &kind);
-	s = c ? moved_begin(dir, CALLER_THREAD, kind, cnt) : NULL;
+	s = c ? moved_begin(dir, CALLER_THREAD, kind, c, dir, ret, cnt) : NULL;
 	if (!c || !s)
 		return 0;
 	find_source(sk, dir, flags, &s->call.bytes.src);

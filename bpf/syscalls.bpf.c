@@ -74,7 +74,7 @@ static __always_inline int record_call(void *ctx, struct task_struct *task, stru
 		source_none(&call->src, WEFT_NO_COPY_COMPAT);
 	cnt->v[WEFT_COUNT_SEEN]++;
 	c = moved_conn(ctx, sk, call->dir, cnt, &kind);
-	s = c ? moved_begin(call->dir, CALLER_THREAD, kind, cnt) : NULL;
+	s = c ? moved_begin(call->dir, CALLER_THREAD, kind, c, call->dir, call->n, cnt) : NULL;
 	if (!c || !s)
 		return 0;
 	s->call.bytes.src = call->src;

@@ -104,9 +104,9 @@ static int map_resize(struct capture *c, const char *name, unsigned entries)
 static int map_for_each_cpu(struct capture *c, const char *name)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(c->object, name);
+	unsigned cpus = cpus_present() ?: (unsigned)c->cpus;
 
-	return map ? bpf_map__set_max_entries(map, bpf_map__max_entries(map) * cpus_present())
-		   : -ENOENT;
+	return map ? bpf_map__set_max_entries(map, bpf_map__max_entries(map) * cpus) : -ENOENT;
 }
 
 static int map_leave_out(struct capture *c, const char *name)

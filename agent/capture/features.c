@@ -524,17 +524,17 @@ static const struct {
 	{HOOKS_SYSCALLS, FEATURE_SYSCALLS, "syscalls"},
 };
 
-/* Says of each of the first n sets why it does not work. */
-static void say_refused(const struct features *f, size_t n, const char *before,
+/* Says of each of the sets from the first to before the last why it does not work. */
+static void say_refused(const struct features *f, size_t first, size_t last, const char *before,
 	char ret_why[static FEATURES_WHY_BYTES])
 {
 	size_t at = (size_t)snprintf(ret_why, FEATURES_WHY_BYTES, "%s", before);
 
-	for (size_t i = 0; i < n && at < FEATURES_WHY_BYTES; i++) {
+	for (size_t i = first; i < last && at < FEATURES_WHY_BYTES; i++) {
 		const struct feature_state *state = &f->v[sets[i].feature];
 
 		at += (size_t)snprintf(ret_why + at, FEATURES_WHY_BYTES - at, "%s%s (%.50s: %s)",
-			i ? ", " : "", sets[i].name, state->detail,
+			i > first ? ", " : "", sets[i].name, state->detail,
 			state->error ? strerror(state->error) : "not in this kernel");
 	}
 }
@@ -562,6 +562,19 @@ static int choose_asked(const struct features *f, enum hooks wanted, enum hooks 
 	return 0;
 }
 
+/* Why the fentry hooks, which would work, are not those that are used, and what does not work of
+ * the sets between them and the chosen one. */
+static void say_preempts(
+	const struct features *f, size_t chosen, char ret_why[static FEATURES_WHY_BYTES])
+{
+	char before[128];
+
+	snprintf(before, sizeof(before),
+		"this kernel preempts itself (%s), and fentry hooks would miss calls%s",
+		f->preemption, chosen > 1 ? "; without " : "");
+	say_refused(f, 1, chosen, before, ret_why);
+}
+
 int features_choose(const struct features *features, enum hooks wanted, enum hooks *ret_hooks,
 	char ret_why[static FEATURES_WHY_BYTES])
 {
@@ -579,16 +592,13 @@ int features_choose(const struct features *features, enum hooks wanted, enum hoo
 	for (size_t i = preempts; i < ARRAY_SIZE(sets); i++)
 		if (features->v[sets[i].feature].ok) {
 			if (preempts)
-				snprintf(ret_why, FEATURES_WHY_BYTES,
-					"this kernel preempts itself (%s), and fentry hooks would "
-					"miss calls",
-					features->preemption);
+				say_preempts(features, i, ret_why);
 			else if (i == 0)
 				snprintf(ret_why, FEATURES_WHY_BYTES,
 					"the cheapest, and it works here");
 			else
-				say_refused(features, i, "the cheapest that works here, without ",
-					ret_why);
+				say_refused(features, 0, i,
+					"the cheapest that works here, without ", ret_why);
 			*ret_hooks = sets[i].hooks;
 			return 0;
 		}
@@ -599,7 +609,7 @@ int features_choose(const struct features *features, enum hooks wanted, enum hoo
 		*ret_hooks = HOOKS_FENTRY;
 		return 0;
 	}
-	say_refused(features, ARRAY_SIZE(sets), "none works here: ", ret_why);
+	say_refused(features, 0, ARRAY_SIZE(sets), "none works here: ", ret_why);
 	return -ENOTSUP;
 }
 

@@ -315,7 +315,7 @@ static void note_start(struct conn *c, enum weft_direction dir, uint8_t flags)
 		c->proto = NULL;
 	}
 	if (!c->heard)
-		c->older = !fresh;
+		c->older = fresh ? 0 : OLDER_REQUESTS;
 	c->heard = true;
 	c->joined = !known;
 }
@@ -577,6 +577,7 @@ void conn_restart(struct conn *c)
 	memset(c->streams, 0, sizeof(c->streams));
 	memset(&c->turns, 0, sizeof(c->turns));
 	c->heard = c->joined = true;
+	c->older = OLDER_REQUESTS;
 	c->tries = 0;
 	c->quiet_until = 0;
 }

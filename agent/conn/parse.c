@@ -38,7 +38,6 @@ static struct exchange *sink_open(struct sink *sink)
 	ex->polled = c->polled;
 	ex->nonblocking = c->nonblocking;
 	if (!c->asked_once) {
-		ex->older = c->older;
 		ex->connect_ns = c->connect_ns;
 		ex->connect_evidence = c->connect_evidence;
 		c->asked_once = true;
@@ -51,6 +50,9 @@ static void sink_asked(
 {
 	struct conns *all = of_sink(sink);
 
+	ex->older = all->current->older;
+	if (ex->older)
+		all->current->older--;
 	all->ops->asked(all->ctx, ex, fields, n);
 }
 

@@ -8,7 +8,8 @@
 #include "core/clock.h"
 #include "core/table.h"
 
-#define WAITING_MAX 256 /* connections with something held back that are looked after each tick */
+#define OLDER_REQUESTS 2 /* of a server: a joined client does not tell of the first */
+#define WAITING_MAX    256 /* connections with something held back that are looked after each tick */
 
 /* What a server's connection carries that is not understood. */
 enum conn_hides { HIDES_NOTHING, HIDES_REQUESTS, HIDES_TUNNEL };
@@ -46,7 +47,7 @@ struct conn {
 	bool asked_once;
 	bool heard; /* there was a record with bytes */
 	bool joined; /* what came before was not seen, and something may have been under way */
-	bool older; /* nor its beginning */
+	uint8_t older; /* its beginning was not seen: so many of its next requests say so */
 	bool shut, peer_first; /* a direction has ended; the peer's first */
 	bool waiting; /* in the list of those */
 	bool tunnel; /* asked for and granted; nothing was sent through it yet */

@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define PRESENT  "/sys/devices/system/cpu/present"
 #define CPUS_MAX 8192 /* the kernel's own limit on the architectures here */
@@ -35,13 +34,6 @@ unsigned cpus_present(void)
 {
 	_fclose_ FILE *f = fopen(PRESENT, "re");
 	char list[1024] = "";
-	unsigned n = 0;
-	long possible;
 
-	if (f && fgets(list, sizeof(list), f))
-		n = cpus_in_list(list);
-	if (n)
-		return n;
-	possible = sysconf(_SC_NPROCESSORS_CONF);
-	return possible > 0 ? (unsigned)possible : 1;
+	return f && fgets(list, sizeof(list), f) ? cpus_in_list(list) : 0;
 }

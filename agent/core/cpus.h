@@ -7,5 +7,5 @@
 unsigned cpus_in_list(const char *list);
 
 /* For the CPUs that this machine has, on or off; not for those that could be added to it, of which
- * a hypervisor may announce hundreds. At least 1. */
+ * a hypervisor may announce hundreds. 0: unknown. */
 unsigned cpus_present(void);

@@ -92,7 +92,7 @@ struct exchange {
 	uint32_t resource; /* of the process: index in the resource table */
 	uint64_t connect_ns; /* client: when the connection's connect() began, if this is its first
 				request */
-	bool older; /* this is the first that was seen of a connection whose beginning was not */
+	bool older; /* one of the first that are seen of a connection whose beginning was not */
 	uint64_t connect_evidence; /* then, what the trace stage said of that connect(); else 0 */
 	uint32_t opposite; /* TCP number that the replies' direction had reached at the request's
 			      first byte */

@@ -46,11 +46,11 @@ static void check_kernel(struct books *books, const struct snapshot *s)
 
 	equal(books,
 		"kernel: seen = filtered + unwanted + coalesced + shed + emitted + lost_full + "
-		"lost_map + encrypted",
+		"lost_map + lost_cpu + encrypted",
 		k[WEFT_COUNT_SEEN],
 		k[WEFT_COUNT_FILTERED] + k[WEFT_COUNT_UNWANTED] + k[WEFT_COUNT_COALESCED] +
 			k[WEFT_COUNT_SHED] + k[WEFT_COUNT_EMITTED] + k[WEFT_COUNT_LOST_FULL] +
-			k[WEFT_COUNT_LOST_MAP] + k[WEFT_COUNT_ENCRYPTED]);
+			k[WEFT_COUNT_LOST_MAP] + k[WEFT_COUNT_LOST_CPU] + k[WEFT_COUNT_ENCRYPTED]);
 	/* What still lies in the ring is not counted anywhere. */
 	if (!s->ring_used_bytes)
 		equal(books, "records: emitted + life_emitted = read",

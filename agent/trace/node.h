@@ -22,7 +22,7 @@ enum node_index { INDEX_TRACE, INDEX_HEAD, NODE_INDEXES };
 /* Why a node's place is not final yet. */
 enum node_wait {
 	WAIT_NOTHING,
-	WAIT_SOCKET, /* the other end's record of this very request must still come */
+	WAIT_SOCKET, /* the client's record of this very request must still come */
 	WAIT_PROOF, /* the link by thread counts only if its kind of call is proven */
 };
 
@@ -59,6 +59,8 @@ struct trace_node {
 	uint32_t signature; /* see tasks.h */
 	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC; end 0 while open */
 	bool met; /* a call: its server's end is known */
+	uint64_t met_by_ns; /* a call that is over: until then its server's end may show; 0: need
+			       not be waited for */
 	bool whole; /* it ended with a whole reply */
 	uint64_t reply_by_ns; /* a call: its server's end had sent the reply by then */
 	struct trace_node *prev, *next; /* in its process' list of open requests */

@@ -190,8 +190,6 @@ static void join(struct trace *t, struct trace_node *client, struct trace_node *
 		return;
 	server->wait = WAIT_NOTHING;
 	client->met = true;
-	if (client->wait == WAIT_SOCKET)
-		client->wait = WAIT_NOTHING;
 	/* each end's clock reading brackets the other's: a request is not received before it left.
 	 * A call that is over keeps its time. */
 	if (client->ex && server->start_ns < client->start_ns)
@@ -301,11 +299,11 @@ void trace_done(struct trace *t, struct exchange *ex)
 		parents_server_done(&t->parents, n);
 	else
 		parents_client_done(&t->parents, ex, n);
-	if (ex->role == ROLE_CLIENT && ex->numbered && !n->met && n->wait == WAIT_NOTHING &&
-		cut_short(ex)) {
-		n->wait = WAIT_SOCKET;
-		n->wait_until_ns = t->now_ns + SOCKET_WAIT_NS;
-	}
+	/* such a status can be an application's own: not where many of them leave no room to wait
+	 */
+	if (ex->role == ROLE_CLIENT && ex->numbered && cut_short(ex) &&
+		hold_count(t->hold) < t->options.max_held / 4)
+		n->met_by_ns = t->now_ns + SOCKET_WAIT_NS;
 	n->ex = NULL;
 	/* Times of the two ends of one exchange nest. Sends are timed by their last segment, so
 	 * what is left to mend is the order of records within microseconds. */
@@ -318,6 +316,7 @@ void trace_done(struct trace *t, struct exchange *ex)
 		ex->reply_end_ns = parent->end_ns;
 	if (n->link != LINK_HEADER && parent && ex->request_start_ns < parent->start_ns)
 		ex->request_start_ns = parent->start_ns;
+	n->start_ns = ex->request_start_ns;
 	if (n->whole && ex->reply_end_ns < n->reply_by_ns)
 		ex->reply_end_ns = n->reply_by_ns;
 	n->end_ns = ex->reply_end_ns ? ex->reply_end_ns : end;
@@ -329,6 +328,8 @@ void trace_done(struct trace *t, struct exchange *ex)
 static bool settled(struct trace *t, struct trace_node *n, uint64_t now_ns)
 {
 	for (; n; n = n->parent) {
+		if (!n->met && now_ns < n->met_by_ns)
+			return false;
 		if (n->wait == WAIT_NOTHING)
 			continue;
 		if (n->wait == WAIT_PROOF)

@@ -2,7 +2,7 @@
 /*
  * What the BPF programs count, one slot each in a per-CPU array. The books:
  *   seen = filtered + unwanted + coalesced + shed + emitted + lost_full +
- *          lost_map + encrypted
+ *          lost_map + lost_cpu + encrypted
  */
 #pragma once
 
@@ -16,8 +16,8 @@
 	X(ENCRYPTED, "encrypted", "of TLS: what it carries is told of by its library's calls")     \
 	X(EMITTED, "emitted", "records of socket calls handed to the agent")                       \
 	X(LOST_FULL, "lost_full", "records lost: the ring buffer was full")                        \
-	X(LOST_MAP, "lost_map",                                                                    \
-		"calls lost: the connection table was full, or their CPU is younger than weft")    \
+	X(LOST_MAP, "lost_map", "calls lost: the connection table was full")                       \
+	X(LOST_CPU, "lost_cpu", "calls lost: on a CPU that was added after weft started")          \
 	X(LIFE_EMITTED, "life_emitted", "records about sockets and processes handed to the agent") \
 	X(LIFE_KEPT, "life_kept", "of those: ends that waited beside the full ring buffer")        \
 	X(LIFE_LOST, "life_lost", "records about sockets and processes lost: ring buffer full")    \

@@ -240,10 +240,10 @@ import http.server, os, time
 class H(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
+        begun = time.monotonic()
         self.send_response(200)
         self.send_header("Content-Length", str(200 * 10000 + 1))
         self.end_headers()
-        begun = time.monotonic()
         for i in range(200):
             self.wfile.write(b"x" * 10000)
             time.sleep(0.005)

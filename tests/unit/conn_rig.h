@@ -119,6 +119,14 @@ static inline void on_head(void *ctx, struct exchange *ex, const struct field *f
 	(void)n;
 }
 
+static unsigned older;
+
+static inline void on_asked(void *ctx, struct exchange *ex, const struct field *fields, unsigned n)
+{
+	on_head(ctx, ex, fields, n);
+	older += ex->older;
+}
+
 static inline void on_done(void *ctx, struct exchange *ex)
 {
 	(void)ctx;
@@ -163,7 +171,7 @@ static inline void on_unread(void *ctx, uint32_t pid)
 static const struct conns_ops OPS = {
 	.connecting = on_connecting,
 	.connected = on_ends,
-	.asked = on_head,
+	.asked = on_asked,
 	.replied = on_head,
 	.done = on_done,
 	.gone = on_gone,

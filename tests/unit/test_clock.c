@@ -5,12 +5,16 @@
 
 Test(clock, a_reading_moves_no_span_against_another)
 {
-	uint64_t known = clock_unix_offset(0);
+	uint64_t known = clock_unix_offset(0), now;
+	unsigned changes = 0;
 
-	for (int i = 0; i < 100; i++) /* the first one can have been interrupted */
-		known = clock_unix_offset(known);
-	for (int i = 0; i < 100000; i++)
-		cr_assert_eq(clock_unix_offset(known), known);
+	for (int i = 0; i < 100000; i++) {
+		now = clock_unix_offset(known);
+		changes += now != known;
+		known = now;
+	}
+	/* the first one can have been interrupted, and those that mend it as well */
+	cr_assert_leq(changes, 5);
 }
 
 Test(clock, one_that_was_set_is_followed)

@@ -273,6 +273,32 @@ static bool serves(uint64_t id)
 	return conns_exchanges(conns) == before + 1;
 }
 
+/* Requests with their replies, at the server's end. */
+static void serve(uint64_t id, unsigned n, uint8_t flags)
+{
+	static const char reply[] = "HTTP/1.1 204 No Content\r\n\r\n";
+	uint32_t recv = 100, sent = 500;
+
+	announce(id, 10, 0, "10.0.0.2:80", "10.0.0.1:5000");
+	while (n--) {
+		move(id, recv, sent, REQUEST, flags);
+		recv += (uint32_t)strlen(REQUEST);
+		move(id, sent, recv, reply, WEFT_SEND_BIT);
+		sent += (uint32_t)strlen(reply);
+		flags = 0;
+	}
+}
+
+Test(conn, an_older_ones_first_two_requests_say_so)
+{
+	serve(1, 4, WEFT_FRESH);
+	cr_assert_eq(done, 4);
+	cr_assert_eq(older, 0);
+	serve(2, 4, WEFT_QUIET);
+	cr_assert_eq(done, 8);
+	cr_assert_eq(older, 2);
+}
+
 Test(conn, the_servers_end_of_an_export_is_not_followed)
 {
 	announce(1, WEFT_ITSELF, WEFT_CONNECTED, "127.0.0.1:5000", "127.0.0.1:4318");

@@ -54,6 +54,12 @@ Test(features, choose)
 	cr_expect_eq(hooks, HOOKS_SOCK);
 	cr_expect_str_eq(
 		why, "this kernel preempts itself (lazy), and fentry hooks would miss calls");
+	refused = preempts;
+	features_refuse(&refused, HOOKS_SOCK, EACCES);
+	cr_expect_eq(features_choose(&refused, HOOKS_AUTO, &hooks, why), 0);
+	cr_expect_eq(hooks, HOOKS_SYSCALLS);
+	cr_expect_str_eq(why, "this kernel preempts itself (lazy), and fentry hooks would miss "
+			      "calls; without sock (its programs: Permission denied)");
 	cr_expect_eq(features_choose(&preempts, HOOKS_FENTRY, &hooks, why), 0);
 	cr_expect_eq(hooks, HOOKS_FENTRY);
 	preempts.v[FEATURE_SOCK].ok = preempts.v[FEATURE_SYSCALLS].ok = false;

@@ -46,7 +46,7 @@ def check(m, lossless=True):
     """Asserts every book. lossless: nothing may have been lost either."""
     k = m.kernel
     equal("kernel calls", k("seen"),
-          sum(map(k, ("filtered", "unwanted", "coalesced", "shed", "emitted", "lost_full", "lost_map", "encrypted"))),
+          sum(map(k, ("filtered", "unwanted", "coalesced", "shed", "emitted", "lost_full", "lost_map", "lost_cpu", "encrypted"))),
           m)
     equal("records", m["weft_records_read_total"], k("emitted") + k("life_emitted"), m)
     equal("bad records", m["weft_records_bad_total"], 0, m)
@@ -61,7 +61,7 @@ def check(m, lossless=True):
               sum(m.exporter(name, c) for c in ("dropped_total", "sent_total", "rejected_total",
                                                 "failed_total", "queued")), m)
     if lossless:
-        for name in ("lost_full", "lost_map", "life_lost"):
+        for name in ("lost_full", "lost_map", "lost_cpu", "life_lost"):
             equal(name, k(name), 0, m)
         equal("kernel_missed", m["weft_kernel_missed_total"], 0, m)
         equal("spans dropped", m["weft_spans_dropped_total"] - m["weft_spans_dropped_total", 'reason="unselected"'],
