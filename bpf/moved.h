@@ -311,10 +311,14 @@ static __always_inline struct scratch *moved_begin(__u32 slot, enum caller_how h
 	struct scratch *s = scratch_get(slot);
 
 	if (!s) {
-		lost_tell();
+		bool wanted = conn_want(c) != WEFT_WANT_NOTHING;
+
 		c->start = START_IN_BETWEEN;
 		c->flags &= ~CONN_FRAMES;
-		moved_untold(c, dir, n, cnt, WEFT_COUNT_LOST_CPU);
+		c->turn = 0;
+		moved_untold(c, dir, n, cnt, wanted ? WEFT_COUNT_LOST_CPU : WEFT_COUNT_UNWANTED);
+		if (wanted)
+			lost_tell();
 		return NULL;
 	}
 	__builtin_memset(&s->call, 0, sizeof(s->call));

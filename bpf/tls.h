@@ -187,6 +187,26 @@ static __always_inline void tls_tell(void *ctx, struct tls_session *s, const str
 	moved_emit(ctx, m->slot, moved_record(c, m), cnt);
 }
 
+/* There is no scratch: both are in use, or the CPU is younger than weft. */
+static __noinline int tls_lost(const struct tls_key *key, const struct tls_op *op)
+{
+	struct weft_counts *cnt = counts_get(TLS_SLOT);
+	struct tls_session *s;
+
+	if (!key || !op)
+		return 0;
+	lost_tell();
+	s = bpf_map_lookup_elem(&tls_sessions, key);
+	if (s)
+		s->plain.moved[op->dir & 1] += op->n;
+	tls_missed(key);
+	if (cnt && !scratch_get(TLS_SLOT)) {
+		cnt->v[WEFT_COUNT_SEEN]++;
+		cnt->v[WEFT_COUNT_LOST_CPU]++;
+	}
+	return 0;
+}
+
 /* waits: as in weft_record.flags. */
 static __always_inline int tls_told(
 	void *ctx, const struct tls_key *key, const struct tls_op *op, __u8 waits)
@@ -198,8 +218,7 @@ static __always_inline int tls_told(
 
 	scratch = tls_claim(&slot);
 	if (!scratch) {
-		lost_tell();
-		tls_missed(key);
+		tls_lost(key, op);
 		return 0;
 	}
 	cnt = counts_get(slot);

@@ -562,16 +562,15 @@ static int choose_asked(const struct features *f, enum hooks wanted, enum hooks 
 	return 0;
 }
 
-/* Why the fentry hooks, which would work, are not those that are used, and what does not work of
- * the sets between them and the chosen one. */
-static void say_preempts(
-	const struct features *f, size_t chosen, char ret_why[static FEATURES_WHY_BYTES])
+/* What holds for the fentry hooks where the kernel preempts itself, and what does not work of the
+ * sets between them and the chosen one. */
+static void say_preempts(const struct features *f, size_t chosen, const char *what,
+	char ret_why[static FEATURES_WHY_BYTES])
 {
 	char before[128];
 
-	snprintf(before, sizeof(before),
-		"this kernel preempts itself (%s), and fentry hooks would miss calls%s",
-		f->preemption, chosen > 1 ? "; without " : "");
+	snprintf(before, sizeof(before), "this kernel preempts itself (%s), and %s%s",
+		f->preemption, what, chosen > 1 ? "; without " : "");
 	say_refused(f, 1, chosen, before, ret_why);
 }
 
@@ -592,7 +591,7 @@ int features_choose(const struct features *features, enum hooks wanted, enum hoo
 	for (size_t i = preempts; i < ARRAY_SIZE(sets); i++)
 		if (features->v[sets[i].feature].ok) {
 			if (preempts)
-				say_preempts(features, i, ret_why);
+				say_preempts(features, i, "fentry hooks would miss calls", ret_why);
 			else if (i == 0)
 				snprintf(ret_why, FEATURES_WHY_BYTES,
 					"the cheapest, and it works here");
@@ -603,9 +602,8 @@ int features_choose(const struct features *features, enum hooks wanted, enum hoo
 			return 0;
 		}
 	if (preempts) {
-		snprintf(ret_why, FEATURES_WHY_BYTES,
-			"the only ones; this kernel preempts itself (%s), and they miss calls then",
-			features->preemption);
+		say_preempts(features, ARRAY_SIZE(sets), "the only hooks that work miss calls then",
+			ret_why);
 		*ret_hooks = HOOKS_FENTRY;
 		return 0;
 	}

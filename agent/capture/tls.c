@@ -21,7 +21,8 @@
 #define AGAIN_NS      (1 * NS_PER_SEC) /* from one look to another because TLS was used, at least */
 
 /* A program maps its libraries a moment after it was executed, or when it first needs them. */
-static const uint64_t LOOKS_NS[] = {2 * NS_PER_MS, 10 * NS_PER_MS, 50 * NS_PER_MS, 500 * NS_PER_MS};
+static const uint64_t LOOKS_NS[] = {2 * NS_PER_MS, 10 * NS_PER_MS, 50 * NS_PER_MS, 500 * NS_PER_MS,
+	3 * NS_PER_SEC, 15 * NS_PER_SEC};
 
 enum what { BEGAN, USED, ENDED };
 

@@ -9,7 +9,7 @@
 #define BOOKS_FAULTS_MAX (5 + SNAPSHOT_EXPORTERS)
 
 struct books_fault {
-	char what[96]; /* "kernel: seen = filtered + ..." */
+	char what[128]; /* "kernel: seen = filtered + ..." */
 	uint64_t left, right;
 };
 

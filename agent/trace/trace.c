@@ -328,15 +328,12 @@ void trace_done(struct trace *t, struct exchange *ex)
 static bool settled(struct trace *t, struct trace_node *n, uint64_t now_ns)
 {
 	for (; n; n = n->parent) {
-		if (!n->met && now_ns < n->met_by_ns)
-			return false;
-		if (n->wait == WAIT_NOTHING)
-			continue;
 		if (n->wait == WAIT_PROOF)
 			parents_judge(&t->parents, n, now_ns);
-		else if (now_ns >= n->wait_until_ns)
+		else if (n->wait == WAIT_SOCKET && now_ns >= n->wait_until_ns)
 			n->wait = WAIT_NOTHING;
-		if (n->wait != WAIT_NOTHING)
+		/* last, so that a proof is judged when it is there */
+		if (n->wait != WAIT_NOTHING || (!n->met && now_ns < n->met_by_ns))
 			return false;
 	}
 	return true;

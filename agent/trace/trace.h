@@ -10,7 +10,8 @@
  * (`thread`, see tasks.h); an open request of the process that was passed on (`forward`); the only
  * open request of the process, if that kind of call has proven to come from requests (`thread`).
  * Where several fit, none does. A link that needs a proof, or the other end's record, waits for
- * it; the span is held meanwhile, and goes out with what is known when there is no more room to wait.
+ * it; the span is held meanwhile, and goes out with what is known when there is no more room to
+ * wait.
  */
 #pragma once
 #include "core/counters.h"

@@ -212,5 +212,5 @@ def test_soak(lab, hooks, need):
     for never in ("weft_connections_evicted_total", *["weft_connections_ended_unseen_total"] * (not missed),
                   "weft_processes_evicted_total", "weft_processes_ended_unseen_total", "weft_hole_bytes_total",
                   "weft_resource_overflows_total", "weft_ends_evicted_total", "weft_kernel_lost_full_total",
-                  "weft_kernel_lost_map_total", "weft_kernel_life_lost_total"):
+                  "weft_kernel_lost_map_total", "weft_kernel_lost_cpu_total", "weft_kernel_life_lost_total"):
         assert f"\n{never} " in metrics.text and metrics[never] == 0, f"{never}\n{metrics.text}"

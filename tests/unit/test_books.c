@@ -9,7 +9,7 @@ static struct snapshot balanced(void)
 {
 	struct snapshot s = {.exchanges_open = 3, .spans_held = 2, .exporter_count = 2};
 
-	s.kernel[WEFT_COUNT_SEEN] = 106;
+	s.kernel[WEFT_COUNT_SEEN] = 110;
 	s.kernel[WEFT_COUNT_FILTERED] = 20;
 	s.kernel[WEFT_COUNT_UNWANTED] = 10;
 	s.kernel[WEFT_COUNT_COALESCED] = 8;
@@ -17,6 +17,7 @@ static struct snapshot balanced(void)
 	s.kernel[WEFT_COUNT_EMITTED] = 50;
 	s.kernel[WEFT_COUNT_LOST_FULL] = 7;
 	s.kernel[WEFT_COUNT_LOST_MAP] = 3;
+	s.kernel[WEFT_COUNT_LOST_CPU] = 4;
 	s.kernel[WEFT_COUNT_ENCRYPTED] = 6;
 	s.kernel[WEFT_COUNT_LIFE_EMITTED] = 5;
 	s.counters[COUNT_RECORDS_READ] = 55;
@@ -59,9 +60,11 @@ Test(books, each_fault_shows)
 	cr_expect_eq(books_check(&s, faults), 1);                                                  \
 	cr_expect_not_null(strstr(faults[0].what, text), "%s", faults[0].what)
 
-	WITH(kernel[WEFT_COUNT_SEEN], 101, "kernel: seen");
+	WITH(kernel[WEFT_COUNT_SEEN], 101,
+		"kernel: seen = filtered + unwanted + coalesced + shed + emitted + "
+		"lost_full + lost_map + lost_cpu + encrypted");
 	cr_expect_eq(faults[0].left, 101);
-	cr_expect_eq(faults[0].right, 106);
+	cr_expect_eq(faults[0].right, 110);
 	WITH(kernel[WEFT_COUNT_LOST_FULL], 8, "kernel: seen");
 	WITH(counters[COUNT_RECORDS_READ], 64, "records: emitted");
 	WITH(counters[COUNT_PAIRED], 19, "requests: seen");

@@ -336,6 +336,23 @@ Test(trace, a_worker_without_epoll_proves_itself_by_waiting)
 	rig_close(&r);
 }
 
+Test(trace, calls_are_not_waited_for_where_a_quarter_of_the_room_is_taken)
+{
+	struct rig r;
+
+	rig_open(&r);
+	for (unsigned i = 0; i < RIG_HELD / 4 + 10; i++) {
+		struct rig_ex *call =
+			rig_ask(&r, ROLE_CLIENT, 10, 11, 6000, i + 1, BLOCKS, "call", "/b");
+
+		call->ex.http.status = 400;
+		rig_done(&r, call, 11);
+	}
+	cr_assert_eq(trace_held(r.trace), RIG_HELD / 4);
+	cr_assert_eq(r.n, 10);
+	rig_close(&r);
+}
+
 Test(trace, headers_give_ids_and_flags)
 {
 	struct rig r;
