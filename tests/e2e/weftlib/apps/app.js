@@ -59,7 +59,7 @@ served.createServer(TLS ? { cert: file('cert'), key: file('key') } : {}, async (
 	if (after)
 		reply.on(process.env.H2 ? 'close' : 'finish', after);
 	reply.end('ok\n');
-}).listen(env('PORT'), '127.0.0.1', 256).keepAliveTimeout = 60_000; // emulated, weft starts in eight seconds
+}).listen(env('PORT'), '127.0.0.1', 256).keepAliveTimeout = 60000; // emulated, weft starts in eight seconds
 
 let n = 0;
 if (BEAT)
