@@ -45,7 +45,8 @@ class Offer:
 
 
 def offer(sink, **options):
-    defaults = {"otlp": 1, "endpoint": sink.endpoint, "protocol": sink.protocol, "drain_ms": int(1000 * patience(5))}
+    defaults = {"otlp": 1, "endpoint": sink.endpoint, "protocol": sink.protocol, "drain_ms": int(1000 * patience(5)),
+                "timeout_ms": int(1000 * patience(5))}
     run = Offer(**(defaults | options)).end()
     assert run.code == 0, run.log
     return run
@@ -125,7 +126,8 @@ def test_batches_are_bounded(sink):
 
 
 def test_grpc_stays_below_four_mebibytes(grpc):
-    offer(grpc, spans=12000, batch_spans=12000, batch_bytes=16 << 20, queue_bytes=16 << 20)
+    offer(grpc, spans=12000, batch_spans=12000, batch_bytes=16 << 20, queue_bytes=16 << 20,
+          drain_ms=int(1000 * patience(20)), timeout_ms=int(1000 * patience(20)))
     assert span_numbers(grpc) == list(range(1, 12001))
     assert len(grpc.requests) > 1
 
