@@ -168,7 +168,8 @@ def test_more_ends_than_are_kept(lab, hooks, need):
     agent = lab.weft(hooks=hooks[0], transport=hooks[1],
                      args=["--ring-bytes", "64KiB", "--max-connections", "256", "--max-processes", "64"])
     traced = agent.settle()["weft_processes_traced"]
-    holders = [lab.process(["/usr/bin/python3", "-c", HOLD, leaf.port, 40], f"hold{i}") for i in range(10)]
+    # both ends of 110 connections, and of wrk's, fit into the table; what tells of their end is several times that
+    holders = [lab.process(["/usr/bin/python3", "-c", HOLD, leaf.port, 11], f"hold{i}") for i in range(10)]
     until(lambda: all("held" in h.output() for h in holders))
     os.kill(agent.child.pid, signal.SIGSTOP)
     try:
