@@ -70,8 +70,10 @@ def test_small_tables(lab, need):
     right(spans)
     short = metrics.kernel("lost_map") + metrics["weft_connections_evicted_total"]
     assert short > 0
-    # what was forgotten is announced again with its next bytes, if those are not on their way yet
-    assert 264 < len(spans) <= 400
+    if agent.hooks == "syscalls":  # the kernel has no more room than the agent: who has a place keeps it
+        assert 100 < len(spans) <= 128
+    else:  # what was forgotten is announced again with its next bytes, if those are not on their way yet
+        assert 264 < len(spans) <= 400
 
 
 def test_dead_backend(lab, need):
