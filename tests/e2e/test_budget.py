@@ -7,7 +7,7 @@ import pytest
 
 from weftlib import servers
 from weftlib.http import Raw
-from weftlib.clock import patience
+from weftlib.clock import SCALE, patience
 from weftlib.spans import client, expect, server
 
 LEFT_OUT = "over budget: connections are left out"
@@ -28,7 +28,7 @@ def wait_log(agent, text, seconds=15):
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("limit", [["--events-per-second", "3000"], ["--cpu-limit", "0.1"]],
+@pytest.mark.parametrize("limit", [["--events-per-second", f"{3000 / SCALE:.0f}"], ["--cpu-limit", "0.1"]],
                          ids=["events", "cpu"])
 def test_sheds_and_recovers(lab, hooks, need, limit):
     """Far over budget, connections are left out on both ends alike; what is left is whole, the books balance,
