@@ -27,6 +27,7 @@ class Weft:
             self.argv += ["--include", rule]
         self.argv += [str(a) for a in args]
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "WEFT_"))}
+        self.env["WEFT_DRAIN"] = f"{patience(5):.0f}s"
         self.env.update(env or {})
         self.cgroup = cgroup
         self.brief = {} if brief is None else brief
