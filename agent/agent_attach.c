@@ -64,7 +64,8 @@ static int open_hooks(struct agent *a, capture_handler handler, char ret_why[sta
 	enum hooks failed;
 	int err;
 
-	while ((err = capture_open(&c->capture, a->hooks, handler, a, &a->capture, ret_why)) < 0) {
+	while ((err = capture_open(&c->capture, a->hooks, a->features.preempts_tracepoints, handler,
+			a, &a->capture, ret_why)) < 0) {
 		failed = a->hooks;
 		if (c->capture.hooks != HOOKS_AUTO)
 			break;

@@ -90,27 +90,21 @@ static __always_inline void on_listen(void *ctx, struct sock *sk)
 		proc_undecided(ctx, (struct task_struct *)bpf_get_current_task_btf(), 0, NULL);
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(sock_state, struct sock *sk, int old, int new)
+static __always_inline bool is_tcp(struct sock *sk)
 {
-	struct conn *c;
 	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
 
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
-		return 0;
-	if (new == TCP_SYN_SENT) {
-		on_connect(ctx, sk);
-		return 0;
-	}
-	if (new == TCP_LISTEN) {
-		on_listen(ctx, sk);
-		return 0;
-	}
-	if (old == new) /* close() after shutdown() */
-		return 0;
-	c = conn_find(sk);
-	if (!c)
-		return 0;
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
+}
+
+/* What a connection's state tells, once: a socket's changes come one at a time. */
+static __always_inline void state_changed(void *ctx, struct sock *sk, int old, int new)
+{
+	struct conn *c = conn_find(sk);
+
+	if (!c || c->state == new)
+		return;
+	c->state = new;
 	switch (new) {
 	case TCP_ESTABLISHED:
 		/* with its port, before the first bytes: a server's request on this host then knows
@@ -135,20 +129,55 @@ int BPF_PROG(sock_state, struct sock *sk, int old, int new)
 			conn_forget(sk);
 		break;
 	}
+}
+
+static __always_inline void state_destroyed(void *ctx, struct sock *sk)
+{
+	struct conn *c = conn_find(sk);
+
+	if (!c)
+		return;
+	conn_ended(ctx, sk, c, 0);
+	if (c->flags & CONN_TLS)
+		tls_forget_socket((__u64)sk);
+	conn_forget(sk);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(sock_state, struct sock *sk, int old, int new)
+{
+	if (!is_tcp(sk) || old == new) /* the same: close() after shutdown() */
+		return 0;
+	if (new == TCP_SYN_SENT)
+		on_connect(ctx, sk);
+	else if (new == TCP_LISTEN)
+		on_listen(ctx, sk);
+	else
+		state_changed(ctx, sk, old, new);
 	return 0;
 }
 
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(sock_destroyed, struct sock *sk)
 {
-	struct conn *c = conn_find(sk);
+	state_destroyed(ctx, sk);
+	return 0;
+}
 
-	if (!c)
-		return 0;
-	conn_ended(ctx, sk, c, 0);
-	if (c->flags & CONN_TLS)
-		tls_forget_socket((__u64)sk);
-	conn_forget(sk);
+/* The network's interrupts bring changes of other sockets into the two above, and a program that is
+ * under way the kernel skips. Each has a twin for that, which finds nothing to do otherwise. */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(sock_state_twin, struct sock *sk, int old, int new)
+{
+	if (is_tcp(sk) && old != new &&new != TCP_SYN_SENT &&new != TCP_LISTEN)
+		state_changed(ctx, sk, old, new);
+	return 0;
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(sock_destroyed_twin, struct sock *sk)
+{
+	state_destroyed(ctx, sk);
 	return 0;
 }
 

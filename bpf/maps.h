@@ -154,6 +154,7 @@ struct conn {
 	__u32 start_seq; /* QUIET: where that call must begin */
 	__u32 base; /* Unix: the number of either direction's first byte, the same at both ends */
 	__u32 ino; /* Unix: of the socket, whose address may be used again */
+	int state; /* TCP: the latest that was looked at; 0: none */
 	struct frames frames[2]; /* by direction, with CONN_FRAMES_RECV, _SEND */
 };
 enum conn_start {

@@ -305,6 +305,7 @@ static void probe_preemption(struct features *f, const struct btf *btf)
 {
 	struct utsname name = {0};
 	char text[64];
+	bool lazy;
 
 	uname(&name);
 	if (strstr(name.version, "PREEMPT_RT"))
@@ -318,8 +319,12 @@ static void probe_preemption(struct features *f, const struct btf *btf)
 		 !boot_parameter(" preempt=", f->preemption, sizeof(f->preemption)))
 		snprintf(f->preemption, sizeof(f->preemption), "dynamic");
 	/* where lazy preemption exists, tracepoints will be preempted as well: no difference */
-	f->preempts = (strcmp(f->preemption, "full") == 0 || strcmp(f->preemption, "rt") == 0) &&
-		      btf__find_by_name_kind(btf, "resched_curr_lazy", BTF_KIND_FUNC) < 0;
+	lazy = btf__find_by_name_kind(btf, "resched_curr_lazy", BTF_KIND_FUNC) >= 0;
+	f->preempts =
+		!lazy && (strcmp(f->preemption, "full") == 0 || strcmp(f->preemption, "rt") == 0);
+	/* since Linux 7 */
+	f->preempts_tracepoints = atoi(name.release) >= 7 && strcmp(f->preemption, "none") != 0 &&
+				  strcmp(f->preemption, "voluntary") != 0;
 }
 
 static void probe_btf(struct features *f)
