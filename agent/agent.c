@@ -469,7 +469,7 @@ static void reuse_resources(struct agent *a, uint64_t now)
 static void turn(struct agent *a, uint64_t *busy_ns, const sigset_t *unblocked)
 {
 	int n = capture_read(a->capture, false);
-	uint64_t now = clock_monotonic();
+	uint64_t now = clock_monotonic(), missed;
 	bool waiting;
 
 	a->ring_read_ns = now;
@@ -478,8 +478,9 @@ static void turn(struct agent *a, uint64_t *busy_ns, const sigset_t *unblocked)
 	if (now - a->offset_read_ns > NS_PER_SEC) {
 		a->unix_offset = clock_unix_offset(a->unix_offset);
 		a->offset_read_ns = now;
-		if (capture_missed(a->capture) != a->missed) {
-			a->missed = capture_missed(a->capture);
+		missed = capture_missed(a->capture);
+		if (missed != a->missed) {
+			a->missed = missed;
 			trace_unseen(a->trace, 0, now);
 			capture_unix_lost(a->capture);
 			conns_missed(a->conns, now);

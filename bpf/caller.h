@@ -42,7 +42,7 @@ static __always_inline enum caller_how caller_how(struct task_struct *task)
 
 	if (READ(task, flags) & (PF_IO_WORKER | PF_KTHREAD))
 		return CALLER_WORKER;
-	if (!READ(task, io_uring))
+	if (!bpf_core_field_exists(task->io_uring) || !READ(task, io_uring))
 		return CALLER_THREAD;
 	if (TASK_COMPAT(task)) /* its calls have other numbers: who knows */
 		return CALLER_RING;

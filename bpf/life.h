@@ -21,8 +21,7 @@ static __always_inline bool is_local(struct sock *sk)
 
 	struct in6_addr to, from;
 
-	BPF_CORE_READ_INTO(&to, sk, __sk_common.skc_v6_daddr);
-	BPF_CORE_READ_INTO(&from, sk, __sk_common.skc_v6_rcv_saddr);
+	sock_addresses6(sk, &from, &to);
 	return to.in6_u.u6_addr32[0] == from.in6_u.u6_addr32[0] &&
 	       to.in6_u.u6_addr32[1] == from.in6_u.u6_addr32[1] &&
 	       to.in6_u.u6_addr32[2] == from.in6_u.u6_addr32[2] &&
@@ -65,6 +64,7 @@ static __always_inline void on_connect(void *ctx, struct sock *sk)
 	}
 	if (!c) /* no room: its first call tries again, and counts */
 		return;
+	c->state = TCP_SYN_SENT;
 	c->connect_ns = bpf_ktime_get_ns();
 	c->connect_pid = tgid;
 	c->connect_tid = how == CALLER_WORKER ? 0 : (__u32)id;
@@ -164,13 +164,25 @@ int BPF_PROG(sock_destroyed, struct sock *sk)
 	return 0;
 }
 
-/* The network's interrupts bring changes of other sockets into the two above, and a program that is
- * under way the kernel skips. Each has a twin for that, which finds nothing to do otherwise. */
+/* A program that is under way the kernel skips, and changes of other sockets come into the two
+ * above: by the network's interrupts, and since Linux 7 by threads that preempt this one. Each has
+ * a twin for that, which finds nothing to do otherwise. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(sock_state_twin, struct sock *sk, int old, int new)
 {
-	if (is_tcp(sk) && old != new &&new != TCP_SYN_SENT &&new != TCP_LISTEN)
+	struct conn *c;
+
+	if (!is_tcp(sk) || old == new)
+		return 0;
+	if (new == TCP_SYN_SENT) {
+		c = conn_find(sk);
+		if (!c || c->state != TCP_SYN_SENT)
+			on_connect(ctx, sk);
+	} else if (new == TCP_LISTEN) {
+		on_listen(ctx, sk); /* that it listens can be said twice */
+	} else {
 		state_changed(ctx, sk, old, new);
+	}
 	return 0;
 }
 

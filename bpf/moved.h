@@ -387,6 +387,9 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	tls = m->layer == WEFT_LAYER_TLS;
 	if (!moved_wanted(c, what, was, dir, n, end, m, cnt))
 		return 0;
+	/* that it is established was missed, and with that the local port */
+	if (was && c->flags & CONN_CONNECTING && READ(sk, __sk_common.skc_state) != TCP_SYN_SENT)
+		c->flags &= ~(CONN_CONNECTING | CONN_OPENED);
 	if (c->start == START_AGAIN) {
 		c->flags &= ~CONN_OPENED;
 		c->connect_ns = 0; /* what the thread does now says nothing of then */

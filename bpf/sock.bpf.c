@@ -116,6 +116,7 @@ static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int fla
 {
 	enum sock_kind kind = SOCK_OTHER;
 	struct weft_counts *cnt;
+	enum caller_how how;
 	struct scratch *s;
 	struct conn *c;
 
@@ -135,8 +136,11 @@ static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int fla
 		return 0;
 	cnt->v[WEFT_COUNT_SEEN]++;
 	c = moved_conn(ctx, sk, dir, cnt, &kind);
-	s = c ? moved_begin(dir, CALLER_THREAD, kind, c, dir, ret, cnt) : NULL;
-	if (!c || !s)
+	if (!c)
+		return 0;
+	how = caller_how((struct task_struct *)bpf_get_current_task_btf());
+	s = moved_begin(dir, how, kind, c, dir, ret, cnt);
+	if (!s)
 		return 0;
 	find_source(sk, dir, flags, &s->call.bytes.src);
 	return moved(ctx, sk, dir, ret, s, c, cnt);

@@ -74,14 +74,26 @@ static __always_inline void put_addr(__u8 to[16], __be32 v4)
 	__builtin_memcpy(to + 12, &v4, 4);
 }
 
+/* Those of IPv6; zeros in a kernel that was built without it. */
+static __always_inline void sock_addresses6(
+	struct sock *sk, struct in6_addr *ret_local, struct in6_addr *ret_remote)
+{
+	__builtin_memset(ret_local, 0, sizeof(*ret_local));
+	__builtin_memset(ret_remote, 0, sizeof(*ret_remote));
+	if (!bpf_core_field_exists(sk->__sk_common.skc_v6_daddr))
+		return;
+	BPF_CORE_READ_INTO(ret_local, sk, __sk_common.skc_v6_rcv_saddr);
+	BPF_CORE_READ_INTO(ret_remote, sk, __sk_common.skc_v6_daddr);
+}
+
 static __always_inline void sock_addresses(struct sock *sk, struct weft_open *open)
 {
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET) {
 		put_addr(open->local_addr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
 		put_addr(open->remote_addr, BPF_CORE_READ(sk, __sk_common.skc_daddr));
 	} else {
-		BPF_CORE_READ_INTO(&open->local_addr, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO(&open->remote_addr, sk, __sk_common.skc_v6_daddr);
+		sock_addresses6(sk, (struct in6_addr *)open->local_addr,
+			(struct in6_addr *)open->remote_addr);
 	}
 	open->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	open->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
@@ -99,8 +111,7 @@ static __always_inline __u32 sock_key(struct sock *sk)
 	} else {
 		struct in6_addr from, to;
 
-		BPF_CORE_READ_INTO(&from, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO(&to, sk, __sk_common.skc_v6_daddr);
+		sock_addresses6(sk, &from, &to);
 		a = from.in6_u.u6_addr32[2] ^ from.in6_u.u6_addr32[3];
 		b = to.in6_u.u6_addr32[2] ^ to.in6_u.u6_addr32[3];
 	}

@@ -28,6 +28,13 @@
 #define WANTS_BYTES   (WEFT_WANT_SLOTS * sizeof(struct weft_want_slot))
 #define CONTROL_BYTES 4096u
 
+/* Two programs on the same event, and what the kernel has skipped of them. */
+struct twins {
+	const char *first, *second;
+	uint64_t first_missed, second_missed;
+	uint64_t missed; /* by both, at most */
+};
+
 struct capture {
 	const struct hookset *set;
 	const struct reader_ops *reader_ops;
@@ -45,6 +52,7 @@ struct capture {
 	struct kept kept;
 	int cpus;
 	bool preempted;
+	struct twins twins[2];
 };
 
 /* A record is taken only if its own lengths fit what was read. */
@@ -229,6 +237,8 @@ int capture_open(const struct capture_options *options, enum hooks hooks, bool p
 					   : &HOOKSET_SOCK;
 	c->reader_ops = options->transport == TRANSPORT_PERF ? &READER_PERF : &READER_RINGBUF;
 	c->preempted = preempted;
+	c->twins[0] = (struct twins){.first = "sock_state", .second = "sock_state_twin"};
+	c->twins[1] = (struct twins){.first = "sock_destroyed", .second = "sock_destroyed_twin"};
 	c->handler = handler;
 	c->ctx = ctx;
 	c->cpus = libbpf_num_possible_cpus();
@@ -436,55 +446,71 @@ void capture_shed(struct capture *c, double share)
 	c->control->shed = share >= 1 ? UINT32_MAX : (uint32_t)(share * (UINT32_MAX + 1.0));
 }
 
-/* Adds up one figure that the kernel keeps of each program, by its place in bpf_prog_info. */
-/* counts: whether a program does; NULL: all do. */
-static uint64_t sum_programs(const struct capture *c, size_t figure,
-	bool (*counts)(const struct capture *c, const char *program))
+/* One figure that the kernel keeps of a program, by its place in bpf_prog_info. */
+static uint64_t program_figure(const struct bpf_program *prog, size_t figure)
 {
-	struct bpf_program *prog;
-	uint64_t total = 0, value;
+	struct bpf_prog_info info = {0};
+	uint32_t len = sizeof(info);
+	uint64_t value;
 
-	bpf_object__for_each_program(prog, c->object)
-	{
-		struct bpf_prog_info info = {0};
-		uint32_t len = sizeof(info);
-
-		if (bpf_program__fd(prog) < 0 || (counts && !counts(c, bpf_program__name(prog))) ||
-			bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
-			continue;
-		memcpy(&value, (const char *)&info + figure, sizeof(value));
-		total += value;
-	}
-	return total;
+	if (bpf_program__fd(prog) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+		return 0;
+	memcpy(&value, (const char *)&info + figure, sizeof(value));
+	return value;
 }
 
 uint64_t capture_run_ns(const struct capture *c)
 {
-	return sum_programs(c, offsetof(struct bpf_prog_info, run_time_ns), NULL);
+	struct bpf_program *prog;
+	uint64_t total = 0;
+
+	bpf_object__for_each_program(prog, c->object) total +=
+		program_figure(prog, offsetof(struct bpf_prog_info, run_time_ns));
+	return total;
 }
 
-/* What an interrupt makes the kernel skip of these their twins do, see bpf/life.h; another thread
- * could come in between the two. */
-static bool missed_counts(const struct capture *c, const char *program)
+/* What the kernel skipped of two programs that do the same, see bpf/life.h. An interrupt's change
+ * one of them does; of those of a thread that came in between, both may have been skipped. */
+static void twins_look(struct capture *c, struct twins *t)
 {
-	static const char *const twins[] = {"sock_state", "sock_destroyed"};
+	const struct bpf_program *twin = bpf_object__find_program_by_name(c->object, t->second);
+	const struct bpf_program *prog = bpf_object__find_program_by_name(c->object, t->first);
+	size_t figure = offsetof(struct bpf_prog_info, recursion_misses);
+	/* which runs after the other */
+	uint64_t second = program_figure(twin, figure), first = program_figure(prog, figure);
+	uint64_t firsts = first - t->first_missed, seconds = second - t->second_missed;
 
-	for (size_t i = 0; i < ARRAY_SIZE(twins); i++) {
-		size_t len = strlen(twins[i]);
+	if (c->preempted)
+		t->missed += firsts < seconds ? firsts : seconds;
+	t->first_missed = first;
+	t->second_missed = second;
+}
 
-		if (strncmp(program, twins[i], len) == 0)
-			return c->preempted && !program[len];
+static bool is_twin(const struct capture *c, const char *program)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(c->twins); i++)
+		if (strcmp(program, c->twins[i].first) == 0 ||
+			strcmp(program, c->twins[i].second) == 0)
+			return true;
+	return false;
+}
+
+uint64_t capture_missed(struct capture *c)
+{
+	struct bpf_program *prog;
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(c->twins); i++) {
+		twins_look(c, &c->twins[i]);
+		total += c->twins[i].missed;
 	}
-	return true;
-}
-
-uint64_t capture_missed(const struct capture *c)
-{
-	return sum_programs(c, offsetof(struct bpf_prog_info, recursion_misses), missed_counts);
+	bpf_object__for_each_program(prog, c->object) if (!is_twin(c, bpf_program__name(prog)))
+		total += program_figure(prog, offsetof(struct bpf_prog_info, recursion_misses));
+	return total;
 }
 
 void capture_counts(
-	const struct capture *c, uint64_t ret_counts[static WEFT_COUNT_MAX], uint64_t *ret_missed)
+	struct capture *c, uint64_t ret_counts[static WEFT_COUNT_MAX], uint64_t *ret_missed)
 {
 	sum_counts(c, ret_counts);
 	*ret_missed = capture_missed(c);

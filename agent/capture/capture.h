@@ -63,8 +63,9 @@ void capture_shed(struct capture *capture, double share);
  */
 uint64_t capture_run_ns(const struct capture *capture);
 
-/* Runs of the programs that the kernel left out, for one of them was interrupted by the same. */
-uint64_t capture_missed(const struct capture *capture);
+/* Runs of the programs that the kernel left out, for one of them was interrupted by the same, and
+ * that no other program made up for. */
+uint64_t capture_missed(struct capture *capture);
 
 /* Records about sockets and processes that were lost. Of ends, only what found no place beside the
  * ring buffer either. */
@@ -104,9 +105,9 @@ void capture_want_again(
 /* It was announced: no longer asked for again. */
 void capture_heard(struct capture *capture, uint64_t conn);
 
-/* What the programs counted; *ret_missed: runs that the kernel skipped. */
-void capture_counts(const struct capture *capture, uint64_t ret_counts[static WEFT_COUNT_MAX],
-	uint64_t *ret_missed);
+/* What the programs counted; *ret_missed: see capture_missed. */
+void capture_counts(
+	struct capture *capture, uint64_t ret_counts[static WEFT_COUNT_MAX], uint64_t *ret_missed);
 uint64_t capture_ring_used(const struct capture *capture);
 uint64_t capture_map_bytes(const struct capture *capture);
 unsigned capture_programs(const struct capture *capture);

@@ -301,30 +301,16 @@ static bool boot_parameter(const char *name, char *ret_value, size_t cap)
 }
 
 /* Only debugfs says it for sure, and that is root's. */
-static void probe_preemption(struct features *f, const struct btf *btf)
+static void probe_preemption(struct features *f)
 {
 	struct utsname name = {0};
-	char text[64];
-	bool lazy;
+	char text[64], chosen[sizeof(f->preemption)] = "";
 
 	uname(&name);
-	if (strstr(name.version, "PREEMPT_RT"))
-		snprintf(f->preemption, sizeof(f->preemption), "rt");
-	else if (!strstr(name.version, "PREEMPT"))
-		snprintf(f->preemption, sizeof(f->preemption), "voluntary");
-	else if (!strstr(name.version, "PREEMPT_DYNAMIC"))
-		snprintf(f->preemption, sizeof(f->preemption), "full");
-	else if ((read_line("/sys/kernel/debug/sched/preempt", text, sizeof(text)) < 0 ||
-			 !chosen_word(text, '(', ')', f->preemption, sizeof(f->preemption))) &&
-		 !boot_parameter(" preempt=", f->preemption, sizeof(f->preemption)))
-		snprintf(f->preemption, sizeof(f->preemption), "dynamic");
-	/* where lazy preemption exists, tracepoints will be preempted as well: no difference */
-	lazy = btf__find_by_name_kind(btf, "resched_curr_lazy", BTF_KIND_FUNC) >= 0;
-	f->preempts =
-		!lazy && (strcmp(f->preemption, "full") == 0 || strcmp(f->preemption, "rt") == 0);
-	/* since Linux 7 */
-	f->preempts_tracepoints = atoi(name.release) >= 7 && strcmp(f->preemption, "none") != 0 &&
-				  strcmp(f->preemption, "voluntary") != 0;
+	if (read_line("/sys/kernel/debug/sched/preempt", text, sizeof(text)) < 0 ||
+		!chosen_word(text, '(', ')', chosen, sizeof(chosen)))
+		boot_parameter(" preempt=", chosen, sizeof(chosen));
+	features_preemption(f, name.version, chosen);
 }
 
 static void probe_btf(struct features *f)
@@ -343,7 +329,7 @@ static void probe_btf(struct features *f)
 		return;
 	}
 	yes(&f->v[FEATURE_BTF], "/sys/kernel/btf/vmlinux");
-	probe_preemption(f, btf);
+	probe_preemption(f);
 	probe_functions(&f->v[FEATURE_FENTRY], btf);
 	probe_tracepoints(&f->v[FEATURE_SOCK], btf, sock, "sock_send_length, sock_recv_length");
 	probe_tracepoints(&f->v[FEATURE_LIFE], btf, life, "sock, tcp, sched, cgroup");

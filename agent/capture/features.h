@@ -43,7 +43,7 @@ struct features {
 	char preemption[12]; /* the kernel's own: "none", "voluntary", "full", "lazy", "rt",
 				"dynamic": not known which */
 	bool preempts; /* fexit programs can be preempted, and tracepoints' can not */
-	bool preempts_tracepoints; /* both can */
+	bool preempts_tracepoints; /* both can, as since Linux 7 */
 	char lockdown[24]; /* "none", "integrity", "confidentiality", "" unknown */
 	char apparmor[64]; /* the profile that weft is held by, "" none */
 	char tracefs[64]; /* where it is mounted, "" nowhere */
@@ -55,6 +55,11 @@ void features_probe(struct features *ret_features);
 
 /* FEATURE_TLS, which takes a look at every process: for who asks (weft doctor). */
 void features_look_for_tls(struct features *features);
+
+/* How the kernel preempts itself. version: as uname(2) gives it; chosen: what a dynamic one was set
+ * to, "" unknown. features->release must be known. */
+void features_preemption(struct features *features, const char *version, const char *chosen);
+
 bool features_has_cap(const struct features *features, int cap);
 
 #define FEATURES_WHY_BYTES 256

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "self/doctor.h"
 #include "capture/features.h"
+#include "core/cleanup.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -27,6 +28,39 @@ static struct features without(enum feature feature, int error, const char *deta
 	f.v[feature].error = error;
 	snprintf(f.v[feature].detail, sizeof(f.v[feature].detail), "%s", detail);
 	return f;
+}
+
+Test(features, preemption)
+{
+	static const struct {
+		const char *release, *version, *chosen, *name;
+		bool fexit, tracepoints;
+	} v[] = {
+		{"5.15.0-1100-azure", "#109-Ubuntu SMP Fri", "", "voluntary", false, false},
+		{"6.12.1", "#1 SMP PREEMPT_DYNAMIC Debian", "none", "none", false, false},
+		{"6.12.1", "#1 SMP PREEMPT_DYNAMIC Debian", "voluntary", "voluntary", false, false},
+		{"6.12.1", "#1 SMP PREEMPT_DYNAMIC Debian", "full", "full", true, false},
+		{"6.12.1", "#1 SMP PREEMPT_DYNAMIC Debian", "", "dynamic", false, false},
+		{"6.14.0", "#1 SMP PREEMPT_DYNAMIC", "lazy", "lazy", true, false},
+		{"6.14.0", "#1 SMP PREEMPT_DYNAMIC", "full", "full", true, false},
+		{"6.14.0", "#1 SMP PREEMPT_RT", "", "rt", true, false},
+		{"6.14.0", "#1 SMP PREEMPT", "", "full", true, false},
+		{"7.2.0", "#1 SMP PREEMPT_DYNAMIC", "lazy", "lazy", false, true},
+		{"7.2.0", "#1 SMP PREEMPT_DYNAMIC", "", "dynamic", false, true},
+		{"7.2.0", "#1 SMP PREEMPT_RT", "", "rt", false, true},
+		{"7.2.0", "#1 SMP PREEMPT_DYNAMIC", "none", "none", false, false},
+		{"10.0.0", "#1 SMP PREEMPT", "", "full", false, true},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(v); i++) {
+		struct features f = {0};
+
+		snprintf(f.release, sizeof(f.release), "%s", v[i].release);
+		features_preemption(&f, v[i].version, v[i].chosen);
+		cr_expect_str_eq(f.preemption, v[i].name);
+		cr_expect_eq(f.preempts, v[i].fexit, "%zu", i);
+		cr_expect_eq(f.preempts_tracepoints, v[i].tracepoints, "%zu", i);
+	}
 }
 
 Test(features, choose)

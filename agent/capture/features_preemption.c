@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/features.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_one_of(const char *word, const char *const *words)
+{
+	for (; *words; words++)
+		if (strcmp(word, *words) == 0)
+			return true;
+	return false;
+}
+
+void features_preemption(struct features *f, const char *version, const char *chosen)
+{
+	static const char *const preempting[] = {"full", "lazy", "rt", NULL};
+	static const char *const never[] = {"none", "voluntary", NULL};
+	const char *name;
+
+	if (strstr(version, "PREEMPT_RT"))
+		name = "rt";
+	else if (!strstr(version, "PREEMPT"))
+		name = "voluntary";
+	else if (!strstr(version, "PREEMPT_DYNAMIC"))
+		name = "full";
+	else
+		name = chosen[0] ? chosen : "dynamic";
+	snprintf(f->preemption, sizeof(f->preemption), "%s", name);
+	f->preempts_tracepoints = atoi(f->release) >= 7 && !is_one_of(name, never);
+	f->preempts = !f->preempts_tracepoints && is_one_of(name, preempting);
+}
