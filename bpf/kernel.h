@@ -255,4 +255,6 @@ enum iter_type {
 #define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD   0x00200000
 #define ENOSYS       38
+#define ENOENT       2
+#define EOPNOTSUPP   95
 #define ECONNRESET   104

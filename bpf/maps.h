@@ -49,6 +49,8 @@ struct {
 #define TLS_SLOT  WEFT_SLOTS /* the first of those for plaintext: see tls.h */
 #define TLS_SLOTS 2
 #define SLOTS_ALL (WEFT_SLOTS + TLS_SLOTS)
+/* Where plaintext is counted for which there is no scratch, by threads that can come in between. */
+#define TLS_LOST_SLOT SLOTS_ALL
 
 /* What BPF counts: by slot, one struct a CPU, written here, summed by the agent. */
 struct weft_counts {
@@ -56,7 +58,7 @@ struct weft_counts {
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SLOTS_ALL);
+	__uint(max_entries, SLOTS_ALL + 1);
 	__type(key, __u32);
 	__type(value, struct weft_counts);
 } counts SEC(".maps");

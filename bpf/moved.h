@@ -215,6 +215,7 @@ static __always_inline int moved_emit(void *ctx, __u32 slot, __u64 size, struct 
 {
 	struct scratch *s = scratch_get(slot);
 	__u64 tries = cnt->v[WEFT_COUNT_EMITTED] + cnt->v[WEFT_COUNT_LOST_FULL];
+	long err;
 
 	if (!s || !size)
 		return 0;
@@ -222,10 +223,13 @@ static __always_inline int moved_emit(void *ctx, __u32 slot, __u64 size, struct 
 	barrier_var(size);
 	if (size > sizeof(s->data) + WEFT_CAPTURE_BYTES)
 		return 0;
-	if (emit(ctx, s, size, tries % LOOK_EVERY ? EMIT_QUIET : EMIT_LOOK))
-		cnt->v[WEFT_COUNT_LOST_FULL]++;
-	else
+	err = emit(ctx, s, size, tries % LOOK_EVERY ? EMIT_QUIET : EMIT_LOOK);
+	if (!err)
 		cnt->v[WEFT_COUNT_EMITTED]++;
+	else if (use_perf && (err == -ENOENT || err == -EOPNOTSUPP))
+		cnt->v[WEFT_COUNT_LOST_CPU]++; /* it has no buffer */
+	else
+		cnt->v[WEFT_COUNT_LOST_FULL]++;
 	return 0;
 }
 

@@ -190,7 +190,7 @@ static __always_inline void tls_tell(void *ctx, struct tls_session *s, const str
 /* There is no scratch: both are in use, or the CPU is younger than weft. */
 static __noinline int tls_lost(const struct tls_key *key, const struct tls_op *op)
 {
-	struct weft_counts *cnt = counts_get(TLS_SLOT);
+	struct weft_counts *cnt = counts_get(TLS_LOST_SLOT);
 	struct tls_session *s;
 
 	if (!key || !op)
@@ -200,9 +200,9 @@ static __noinline int tls_lost(const struct tls_key *key, const struct tls_op *o
 	if (s)
 		s->plain.moved[op->dir & 1] += op->n;
 	tls_missed(key);
-	if (cnt && !scratch_get(TLS_SLOT)) {
-		cnt->v[WEFT_COUNT_SEEN]++;
-		cnt->v[WEFT_COUNT_LOST_CPU]++;
+	if (cnt) {
+		__sync_fetch_and_add(&cnt->v[WEFT_COUNT_SEEN], 1);
+		__sync_fetch_and_add(&cnt->v[WEFT_COUNT_LOST_CPU], 1);
 	}
 	return 0;
 }

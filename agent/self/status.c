@@ -27,7 +27,7 @@ static const struct {
 } losses[] = {
 	{"ring_full", true, WEFT_COUNT_LOST_FULL},
 	{"kernel_table_full", true, WEFT_COUNT_LOST_MAP},
-	{"cpu_added", true, WEFT_COUNT_LOST_CPU},
+	{"cpu_buffer", true, WEFT_COUNT_LOST_CPU},
 	{"life_ring_full", true, WEFT_COUNT_LIFE_LOST},
 	{"tls_unmatched", true, WEFT_COUNT_TLS_UNMATCHED},
 	{"records_bad", false, COUNT_RECORDS_BAD},

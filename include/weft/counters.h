@@ -17,7 +17,7 @@
 	X(EMITTED, "emitted", "records of socket calls handed to the agent")                       \
 	X(LOST_FULL, "lost_full", "records lost: the ring buffer was full")                        \
 	X(LOST_MAP, "lost_map", "calls lost: the connection table was full")                       \
-	X(LOST_CPU, "lost_cpu", "calls lost: on a CPU that was added after weft started")          \
+	X(LOST_CPU, "lost_cpu", "calls lost: the CPU has no buffer (added later) or no free one")  \
 	X(LIFE_EMITTED, "life_emitted", "records about sockets and processes handed to the agent") \
 	X(LIFE_KEPT, "life_kept", "of those: ends that waited beside the full ring buffer")        \
 	X(LIFE_LOST, "life_lost", "records about sockets and processes lost: ring buffer full")    \
