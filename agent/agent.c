@@ -532,8 +532,8 @@ static void agent_free(struct agent *a)
 	ask_free(a->ask);
 	budget_release(&a->budget);
 	older_free(a->older);
-	tls_stop(a->tls);
-	capture_close(a->capture);
+	if (tls_stop(a->tls)) /* else its thread may still use it, until the process ends */
+		capture_close(a->capture);
 	cluster_free(a->cluster);
 	conns_free(a->conns);
 	procs_free(a->procs);

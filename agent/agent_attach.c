@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static const char *lack_of(const struct feature_state *state)
 {
@@ -21,7 +22,7 @@ static int choose_hooks(struct agent *a)
 	char why[FEATURES_WHY_BYTES];
 	int err;
 
-	features_probe(features);
+	features_probe(features, &a->config.capture);
 	namespace = &features->v[FEATURE_PIDNS];
 	processes = &features->v[FEATURE_PROCESSES];
 	probes = &features->v[FEATURE_PROBES];
@@ -41,7 +42,6 @@ static int choose_hooks(struct agent *a)
 		log_error("cannot trace here; see `weft doctor`", LOG_STR("why", why));
 		return err;
 	}
-	a->config.capture.transport = a->transport;
 	if (!processes->ok)
 		log_warn("other processes are hidden from weft, their programs and ports unknown: "
 			 "see `weft doctor`",
@@ -50,7 +50,6 @@ static int choose_hooks(struct agent *a)
 	if (a->config.capture.tls && !probes->ok) {
 		log_warn("TLS is not traced: see `weft doctor`", LOG_STR("what", probes->detail),
 			LOG_STR("why", lack_of(probes)));
-		a->config.capture.tls = false;
 		a->no_probes = true;
 	}
 	return 0;
@@ -64,10 +63,10 @@ static int open_hooks(struct agent *a, capture_handler handler, char ret_why[sta
 	enum hooks failed;
 	int err;
 
-	while ((err = capture_open(&c->capture, a->hooks, a->features.preempts_tracepoints, handler,
-			a, &a->capture, ret_why)) < 0) {
+	while ((err = capture_open(&c->capture, a->hooks, a->transport,
+			a->features.preempts_tracepoints, handler, a, &a->capture, ret_why)) < 0) {
 		failed = a->hooks;
-		if (c->capture.hooks != HOOKS_AUTO)
+		if (c->capture.hooks != HOOKS_AUTO || err == -ENOBUFS)
 			break;
 		features_refuse(&a->features, failed, -err);
 		if (features_choose(&a->features, HOOKS_AUTO, &a->hooks, a->why))
@@ -79,12 +78,26 @@ static int open_hooks(struct agent *a, capture_handler handler, char ret_why[sta
 	return err;
 }
 
+/* Probes take dozens of descriptors for each library before Linux 6.6, more than the usual soft
+ * limit has room for. */
+static void raise_descriptors(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= files.rlim_max)
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int agent_attach(struct agent *a, capture_handler handler)
 {
 	const struct config *c = &a->config;
 	char why[256] = "";
-	int err = choose_hooks(a);
+	int err;
 
+	raise_descriptors();
+	err = choose_hooks(a);
 	if (err)
 		return err;
 	err = open_hooks(a, handler, why);
@@ -95,7 +108,8 @@ int agent_attach(struct agent *a, capture_handler handler)
 	if (err)
 		return err;
 	/* its thread is the only one that keeps what attaching takes */
-	err = c->capture.tls ? tls_new(a->capture, c->capture.max_processes, &a->tls) : 0;
+	if (c->capture.tls && !a->no_probes)
+		err = tls_new(a->capture, c->capture.max_processes, &a->tls);
 	if (err) {
 		log_error("not enough memory", LOG_STR("for", "TLS libraries"),
 			LOG_INT("errno", -err));

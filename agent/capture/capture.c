@@ -161,7 +161,7 @@ static int attach_all(struct capture *c, char ret_why[static 256])
 static int set_up(
 	struct capture *c, const struct capture_options *options, char ret_why[static 256])
 {
-	bool perf = options->transport == TRANSPORT_PERF;
+	bool perf = c->reader_ops == &READER_PERF;
 	struct hookset_knobs knobs = {
 		.self_tgid = (uint32_t)getpid(),
 		.wake_bytes = WAKE_BYTES,
@@ -217,25 +217,29 @@ static int set_up(
 	err = c->reader_ops->open(
 		map_fd(c, perf ? "perf" : "ring"), options->ring_bytes, on_record, c, &c->reader);
 	if (err) {
-		snprintf(ret_why, 256, "cannot read the %s buffer: %s", perf ? "perf" : "ring",
-			strerror(-err));
-		return err;
+		snprintf(ret_why, 256, "cannot map the %s: %s",
+			perf ? "perf buffers" : "ring buffer", strerror(-err));
+		return -ENOBUFS;
 	}
 	return attach_all(c, ret_why);
 }
 
-int capture_open(const struct capture_options *options, enum hooks hooks, bool preempted,
-	capture_handler handler, void *ctx, struct capture **ret_capture, char ret_why[static 256])
+int capture_open(const struct capture_options *options, enum hooks hooks, enum transport transport,
+	bool preempted, capture_handler handler, void *ctx, struct capture **ret_capture,
+	char ret_why[static 256])
 {
 	struct capture *c = calloc(1, sizeof(*c));
 	int err;
 
-	if (!c)
+	ret_why[0] = '\0';
+	if (!c) {
+		snprintf(ret_why, 256, "%s", strerror(ENOMEM));
 		return -ENOMEM;
+	}
 	c->set = hooks == HOOKS_FENTRY     ? &HOOKSET_FENTRY
 		 : hooks == HOOKS_SYSCALLS ? &HOOKSET_SYSCALLS
 					   : &HOOKSET_SOCK;
-	c->reader_ops = options->transport == TRANSPORT_PERF ? &READER_PERF : &READER_RINGBUF;
+	c->reader_ops = transport == TRANSPORT_PERF ? &READER_PERF : &READER_RINGBUF;
 	c->preempted = preempted;
 	c->twins[0] = (struct twins){.first = "sock_state", .second = "sock_state_twin"};
 	c->twins[1] = (struct twins){.first = "sock_destroyed", .second = "sock_destroyed_twin"};
@@ -244,6 +248,8 @@ int capture_open(const struct capture_options *options, enum hooks hooks, bool p
 	c->cpus = libbpf_num_possible_cpus();
 	err = c->cpus < 0 ? c->cpus : set_up(c, options, ret_why);
 	if (err) {
+		if (!ret_why[0])
+			snprintf(ret_why, 256, "%s", strerror(-err));
 		capture_close(c);
 		return err;
 	}

@@ -20,9 +20,11 @@ struct capture;
 typedef void (*capture_handler)(void *ctx, const struct weft_record *record, size_t size);
 
 /* hooks: any but AUTO; preempted: another thread can come in between a program on a tracepoint. 0,
- * or -errno and in ret_why a sentence for the log. */
-int capture_open(const struct capture_options *options, enum hooks hooks, bool preempted,
-	capture_handler handler, void *ctx, struct capture **ret_capture, char ret_why[static 256]);
+ * or -errno and in ret_why a sentence for the log; -ENOBUFS: the records' buffers could not be had,
+ * whatever the hooks. */
+int capture_open(const struct capture_options *options, enum hooks hooks, enum transport transport,
+	bool preempted, capture_handler handler, void *ctx, struct capture **ret_capture,
+	char ret_why[static 256]);
 void capture_close(struct capture *capture); /* takes NULL */
 
 /* Puts the programs for TLS libraries on the functions of a file (probes.h). */

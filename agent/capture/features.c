@@ -379,8 +379,32 @@ static void probe_syscalls(struct features *f)
 		yes(state, "sys_exit_read and its like");
 }
 
-static void probe_buffers(struct features *f)
+static void no_record(void *ctx, int cpu, void *data, uint32_t size)
 {
+	(void)ctx, (void)cpu, (void)data, (void)size;
+}
+
+/* What a user may lock in memory limits them, unless CAP_IPC_LOCK is there. */
+static int try_perf_buffers(unsigned bytes)
+{
+	_close_ int map = bpf_map_create(BPF_MAP_TYPE_PERF_EVENT_ARRAY, "weft_probe",
+		sizeof(uint32_t), sizeof(uint32_t), (uint32_t)libbpf_num_possible_cpus(), NULL);
+	struct perf_buffer *buffers;
+
+	if (map < 0)
+		return map;
+	buffers = perf_buffer__new(
+		map, bytes / (size_t)sysconf(_SC_PAGESIZE) ?: 1, no_record, NULL, NULL, NULL);
+	if (!buffers)
+		return -errno;
+	perf_buffer__free(buffers);
+	return 0;
+}
+
+/* perf_bytes: of each perf buffer, if they are asked for. */
+static void probe_buffers(struct features *f, unsigned perf_bytes)
+{
+	int r;
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
 		.config = PERF_COUNT_SW_BPF_OUTPUT,
@@ -396,6 +420,8 @@ static void probe_buffers(struct features *f)
 		yes(&f->v[FEATURE_RINGBUF], "BPF_MAP_TYPE_RINGBUF");
 	if (perf < 0)
 		no(&f->v[FEATURE_PERFBUF], -perf, "perf_event_open(BPF_OUTPUT)");
+	else if (perf_bytes && (r = try_perf_buffers(perf_bytes)) < 0)
+		no(&f->v[FEATURE_PERFBUF], -r, "mmap of perf buffers");
 	else
 		yes(&f->v[FEATURE_PERFBUF], "perf_event_open(BPF_OUTPUT)");
 }
@@ -463,7 +489,7 @@ static void probe_probes(struct features *f)
 		yes(&f->v[FEATURE_PROBES], how);
 }
 
-void features_probe(struct features *ret_features)
+void features_probe(struct features *ret_features, const struct capture_options *options)
 {
 	libbpf_print_fn_t printer = libbpf_set_print(NULL); /* refusals are what we look for */
 	struct features *f = ret_features;
@@ -478,7 +504,7 @@ void features_probe(struct features *ret_features)
 	probe_call(f);
 	probe_btf(f);
 	probe_syscalls(f);
-	probe_buffers(f);
+	probe_buffers(f, options->transport == TRANSPORT_PERF ? options->ring_bytes : 0);
 	probe_processes(f);
 	probe_namespaces(f);
 	probe_probes(f);

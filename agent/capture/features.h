@@ -50,8 +50,9 @@ struct features {
 	char cgroup2[128];
 };
 
-/* Loads small programs and lets them go again; takes some milliseconds. */
-void features_probe(struct features *ret_features);
+/* Loads small programs and lets them go again; takes some milliseconds. options: how large perf
+ * buffers are to be, if they are asked for. */
+void features_probe(struct features *ret_features, const struct capture_options *options);
 
 /* FEATURE_TLS, which takes a look at every process: for who asks (weft doctor). */
 void features_look_for_tls(struct features *features);

@@ -256,12 +256,12 @@ int tls_new(struct capture *capture, unsigned max_processes, struct tls **ret_tl
 	return 0;
 }
 
-void tls_stop(struct tls *t)
+bool tls_stop(struct tls *t)
 {
 	struct timespec until;
 
 	if (!t || !t->started)
-		return;
+		return true;
 	pthread_mutex_lock(&t->lock);
 	t->stop = true;
 	pthread_cond_signal(&t->wake);
@@ -269,10 +269,11 @@ void tls_stop(struct tls *t)
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += LEAVE_SECONDS;
 	if (pthread_timedjoin_np(t->thread, NULL, &until))
-		return;
+		return false;
 	t->started = false;
 	tls_files_free(t->files);
 	t->files = NULL;
+	return true;
 }
 
 void tls_free(struct tls *t)

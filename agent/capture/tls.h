@@ -30,8 +30,8 @@ const char *tls_state_text(enum tls_state state);
  * call this before they are given up. 0 or -errno. */
 int tls_new(struct capture *capture, unsigned max_processes, struct tls **ret_tls);
 /* Takes the probes off, and looks at nothing any more. A thread that hangs in a call (a file on a
- * file system that does not answer) is left behind with what it uses. Takes NULL. */
-void tls_stop(struct tls *tls);
+ * file system that does not answer) is left behind with what it uses: false. Takes NULL. */
+bool tls_stop(struct tls *tls);
 void tls_free(struct tls *tls); /* takes NULL; after tls_stop */
 
 /* These come back at once. */

@@ -18,12 +18,14 @@
 
 #define FILES     WEFT_TLS_FILES
 #define LINGER_NS (60 * NS_PER_SEC) /* that a probe outlives its last user */
+#define AGAIN_NS  (10 * NS_PER_SEC) /* from a refusal that may pass to the next try */
 #define NEW_MAX   128 /* files that one look at a process reads; the next goes on */
 
 struct tls_file {
 	uint64_t key; /* 0: free */
 	struct probes *probes; /* NULL: no library, or refused */
 	bool refused;
+	uint64_t again_ns; /* refused for want of something: when to try again; 0: for good */
 	bool hands; /* it only hands bytes to a library elsewhere */
 	bool go; /* a Go program whose own TLS cannot be probed */
 	bool rust; /* without a library that can be probed */
@@ -112,11 +114,14 @@ static uint64_t key_of(const char *path, const struct stat *st)
 static void refuse(struct tls_files *t, struct tls_file *f, const char *name, const char *library,
 	uint32_t pid, int err)
 {
+	bool again = err == -EMFILE || err == -ENFILE || err == -ENOMEM;
+
 	f->refused = true;
+	f->again_ns = again ? clock_monotonic() + AGAIN_NS : 0;
 	t->refusals++;
 	log_warn("TLS library cannot be probed: what goes through it is not traced",
 		LOG_STR("library", library), LOG_STR("file", name), LOG_INT("pid", pid),
-		LOG_STR("why", strerror(-err)));
+		LOG_STR("why", strerror(-err)), LOG_STR("again", again ? "in 10 s" : "no"));
 }
 
 /* library: whether the process has one that is probed. What hands bytes to one comes after it: a
@@ -213,8 +218,15 @@ static struct tls_file *find(
 		return NULL;
 	key = key_of(path, &st);
 	i = table_find(&t->by_key, key);
-	if (i != TABLE_NONE)
-		return &t->v[i];
+	if (i != TABLE_NONE) {
+		f = &t->v[i];
+		if (f->again_ns && clock_monotonic() >= f->again_ns) {
+			f->again_ns = 0;
+			f->refused = false;
+			probe(t, f, path, m->name, pid, false);
+		}
+		return f;
+	}
 	f = *budget ? place(t) : NULL;
 	if (!f)
 		return NULL;

@@ -63,7 +63,8 @@ static const struct check checks[FEATURE_MAX] = {
 		grant_bpf, "Linux 5.8 and later have it"},
 	[FEATURE_PERFBUF] = {"perfbuf", "transport: perf", "only the ring buffer can be used",
 		"run as root, or grant CAP_SYS_ADMIN; or CAP_PERFMON with sysctl "
-		"kernel.perf_event_paranoid=2",
+		"kernel.perf_event_paranoid=2; for buffers larger than sysctl "
+		"kernel.perf_event_mlock_kb also CAP_IPC_LOCK, or a smaller capture.ring_bytes",
 		"use a kernel with CONFIG_PERF_EVENTS=y"},
 	[FEATURE_PROCESSES] = {"processes", "other users' processes",
 		"their executables and listening ports are unknown: rules miss them, "
@@ -144,10 +145,28 @@ static bool is_asked_for(const struct diagnosis *d, enum feature feature)
 	       (feature == FEATURE_PERFBUF && d->wanted_transport == TRANSPORT_PERF);
 }
 
-/* Hooks that would not be used if they were there. */
+/* Hooks that would not be used if they were there; see features_choose(). */
 static bool is_needless(const struct diagnosis *d, enum feature feature)
 {
-	return feature == FEATURE_SOCK && d->features->v[FEATURE_FENTRY].ok;
+	const struct features *f = d->features;
+
+	if (f->preempts)
+		return feature == FEATURE_FENTRY &&
+		       (f->v[FEATURE_SOCK].ok || f->v[FEATURE_SYSCALLS].ok);
+	return feature == FEATURE_SOCK && f->v[FEATURE_FENTRY].ok;
+}
+
+/* fentry hooks are chosen for want of others, where the kernel preempts itself. */
+static bool misses_calls(const struct diagnosis *d)
+{
+	return d->features->preempts && d->wanted == HOOKS_AUTO && d->hooks == HOOKS_FENTRY;
+}
+
+/* Hooks that could be granted, and would be better than those that there are. */
+static bool is_better(const struct diagnosis *d, enum feature feature)
+{
+	return feature == FEATURE_FENTRY || feature == FEATURE_SOCK ||
+	       (feature == FEATURE_SYSCALLS && misses_calls(d));
 }
 
 /* How grave it is that a feature is missing, given what is used instead. */
@@ -164,8 +183,8 @@ static enum state judge(const struct diagnosis *d, enum feature feature)
 	if (!other_way(d->features, feature) || is_asked_for(d, feature))
 		return STATE_MISSING;
 	/* A cheaper way that could be granted is a limit; a kernel is as it is. */
-	return (feature == FEATURE_FENTRY || feature == FEATURE_SOCK) && is_denied(state) &&
-			       !is_barred(d->features, feature) && !is_needless(d, feature)
+	return is_better(d, feature) && is_denied(state) && !is_barred(d->features, feature) &&
+			       !is_needless(d, feature)
 		       ? STATE_LIMIT
 		       : STATE_NOTE;
 }
@@ -176,7 +195,11 @@ static const char *cost_of(const struct diagnosis *d, enum feature feature)
 	if (is_asked_for(d, feature))
 		return "the configuration asks for these";
 	if (is_needless(d, feature))
-		return "nothing: the cheaper fentry hooks are used";
+		return feature == FEATURE_SOCK
+			       ? "nothing: the cheaper fentry hooks are used"
+			       : "nothing: they miss calls where the kernel preempts itself";
+	if (is_hooks(feature) && misses_calls(d))
+		return "fentry hooks are used, which miss calls where the kernel preempts itself";
 	if (feature < FEATURE_FENTRY || feature > FEATURE_PERFBUF ||
 		other_way(d->features, feature))
 		return checks[feature].cost;
@@ -234,6 +257,7 @@ static const struct {
 	{CAP_CHECKPOINT_RESTORE, "CAP_CHECKPOINT_RESTORE"},
 	{CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE"},
 	{CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+	{CAP_IPC_LOCK, "CAP_IPC_LOCK"},
 };
 
 static const char *verdict_name(int status)
@@ -415,7 +439,7 @@ int doctor_run(const struct config *config, bool json, FILE *out)
 	struct features features;
 	struct findings findings;
 
-	features_probe(&features);
+	features_probe(&features, &config->capture);
 	features_look_for_tls(&features);
 	doctor_cluster(config, &features, &findings);
 	return doctor_print(

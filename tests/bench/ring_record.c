@@ -66,7 +66,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "ring_record: %s: %s\n", argv[1], strerror(errno));
 		return 1;
 	}
-	if (capture_open(&options, hooks, false, on_record, &r, &r.capture, why)) {
+	if (capture_open(
+		    &options, hooks, TRANSPORT_RINGBUF, false, on_record, &r, &r.capture, why)) {
 		fprintf(stderr, "ring_record: %s\n", why);
 		return 1;
 	}

@@ -130,12 +130,14 @@ void capture_wait(struct capture *c, bool idle, int timeout_ms, const sigset_t *
 	ppoll(NULL, 0, &wait, sigmask);
 }
 
-int capture_open(const struct capture_options *options, enum hooks hooks, bool preempted,
-	capture_handler handler, void *ctx, struct capture **ret_capture, char ret_why[static 256])
+int capture_open(const struct capture_options *options, enum hooks hooks, enum transport transport,
+	bool preempted, capture_handler handler, void *ctx, struct capture **ret_capture,
+	char ret_why[static 256])
 {
 	struct capture *c = calloc(1, sizeof(*c));
 
 	(void)hooks;
+	(void)transport;
 	(void)preempted;
 	ret_why[0] = '\0';
 	if (!c)

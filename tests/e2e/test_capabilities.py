@@ -4,6 +4,7 @@ missing. Settings of the whole machine are changed in guests only (tests/vm)."""
 import json
 import os
 import platform
+import resource
 import subprocess
 from pathlib import Path
 
@@ -145,6 +146,25 @@ def test_perf_needs_admin(lab, uid, paranoid, need):
     assert "CAP_SYS_ADMIN" in checks["perfbuf"]["to_do"]
     refuses(lab, uid, NEEDED, "sock", report["transport_reason"], "perf")
     traces(lab, uid, (*NEEDED, "sys_admin"), "sock", "perf")
+
+
+def test_perf_buffers_are_locked_memory(lab, uid, need):
+    """What a user may lock limits them, unless CAP_IPC_LOCK is there: doctor tries, and run says the same."""
+    needs("sock")
+    need("nginx")
+    caps = (*NEEDED, "sys_admin")
+    before = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (64 * 1024, before[1]))
+    try:
+        report, checks = doctor(lab, uid, caps, "--hooks", "sock", "--transport", "perf")
+        assert (report["verdict"], checks["perfbuf"]["state"]) == ("cannot", "missing"), report
+        assert "CAP_IPC_LOCK" in checks["perfbuf"]["to_do"]
+        assert doctor(lab, uid, caps, "--hooks", "sock")[1]["perfbuf"]["state"] == "ok", "nobody asks for such buffers"
+        refuses(lab, uid, caps, "sock", report["transport_reason"], "perf")
+        assert doctor(lab, uid, caps, "--hooks", "sock", "--transport", "perf", "--ring-bytes", "64KiB")[1]["perfbuf"]["state"] == "ok"
+        traces(lab, uid, (*caps, "ipc_lock"), "sock", "perf")
+    finally:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, before)
 
 
 def test_syscalls_need_admin(lab, uid, paranoid, need):

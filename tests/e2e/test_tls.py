@@ -2,6 +2,7 @@
 """TLS in clear, with nothing changed: real servers and clients, exact spans."""
 import collections
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -356,6 +357,35 @@ def test_netty(traced, need, connections, static):
     for raw in raws:
         raw.close()
     expect_counts(traced.agent.stop(), [(server("netty", f"GET /{i}", 200), connections) for i in range(4)])
+
+
+def test_out_of_descriptors(lab, hooks, need):
+    """weft takes as many as it may. A library that finds none is probed when there are some again."""
+    need("nginx")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        lab.agent = lab.weft(hooks=hooks[0], transport=hooks[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    agent = lab.agent
+    limits = resource.prlimit(agent.child.pid, resource.RLIMIT_NOFILE)
+    assert limits == (hard, hard)
+    # enough to look at a process and to open a library, and not for all its probes
+    resource.prlimit(agent.child.pid, resource.RLIMIT_NOFILE, (agent.descriptors() + 3, hard))
+    leaf = servers.nginx(lab, "leaf", tls=True)
+    until(lambda: "Too many open files" in agent.log(), agent.log)
+    resource.prlimit(agent.child.pid, resource.RLIMIT_NOFILE, limits)
+    assert agent.metrics()["weft_tls_libraries"] == 0
+    # what is used over TLS is looked at again
+    def is_probed():
+        assert get(leaf.port, "/leaf/before", tls=True)[0] == 200
+        return agent.metrics()["weft_tls_libraries"] == 1
+    until(is_probed, agent.log, timeout=30)
+    pause(1.2)
+    assert get(leaf.port, "/leaf/after", tls=True)[0] == 200
+    spans = agent.stop(expect_log="Too many open files|TLS that is not traced")
+    expect([s for s in spans if s.path == "/leaf/after"], [server("leaf", "GET /leaf/after", **V)])
 
 
 def test_unreadable(traced, need):

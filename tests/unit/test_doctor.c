@@ -225,6 +225,31 @@ Test(doctor, tells_files_from_capabilities)
 	free(text);
 }
 
+/* Where the kernel preempts itself, others than the cheapest hooks are used. */
+Test(doctor, preempting)
+{
+	struct features f = without(FEATURE_FENTRY, EPERM, "fexit of inet_recvmsg");
+	char *text;
+
+	f.preempts = true;
+	cr_expect_eq(diagnose(&f, false, &text), DOCTOR_GOOD);
+	cr_expect_not_null(strstr(text, "nothing: they miss calls"), "%s", text);
+	free(text);
+	f = without(FEATURE_SOCK, EPERM, "sock_send_length");
+	f.preempts = true;
+	cr_expect_eq(diagnose(&f, false, &text), DOCTOR_LIMITED);
+	cr_expect_null(strstr(text, "nothing: the cheaper"), "%s", text);
+	free(text);
+	f = without(FEATURE_SYSCALLS, EACCES, "perf_event_open(sys_exit_read)");
+	f.preempts = true;
+	cr_expect_eq(diagnose(&f, false, &text), DOCTOR_GOOD);
+	free(text);
+	f.v[FEATURE_SOCK].ok = false;
+	cr_expect_eq(diagnose(&f, false, &text), DOCTOR_LIMITED);
+	cr_expect_not_null(strstr(text, "fentry hooks are used, which miss calls"), "%s", text);
+	free(text);
+}
+
 /* What is refused to one who has every capability cannot be granted. */
 Test(doctor, barred)
 {
@@ -322,9 +347,10 @@ Test(doctor, in_a_pod)
 /* Whatever this machine is and whoever runs the tests: it says something, and no state is half. */
 Test(features, probe)
 {
+	struct capture_options options = {.transport = TRANSPORT_PERF, .ring_bytes = 64 * 1024};
 	struct features f;
 
-	features_probe(&f);
+	features_probe(&f, &options);
 	features_look_for_tls(&f);
 	for (int i = 0; i < FEATURE_MAX; i++) {
 		cr_expect(f.v[i].detail[0], "feature %d", i);
