@@ -28,6 +28,6 @@ void features_preemption(struct features *f, const char *version, const char *ch
 	else
 		name = chosen[0] ? chosen : "dynamic";
 	snprintf(f->preemption, sizeof(f->preemption), "%s", name);
-	f->preempts_tracepoints = atoi(f->release) >= 7 && !is_one_of(name, never);
+	f->preempts_tracepoints = strtol(f->release, NULL, 10) >= 7 && !is_one_of(name, never);
 	f->preempts = !f->preempts_tracepoints && is_one_of(name, preempting);
 }
