@@ -55,6 +55,13 @@ static int choose_hooks(struct agent *a)
 	return 0;
 }
 
+/* Whether another thread can come in between the programs of the chosen hooks. */
+static bool is_preempted(const struct agent *a)
+{
+	return a->features.preempts_tracepoints ||
+	       (a->features.preempts && a->hooks == HOOKS_FENTRY);
+}
+
 /* Opens the chosen hooks; with `auto` the next ones if they do not load, for the small programs
  * that features_probe() tries are not all that can be refused. */
 static int open_hooks(struct agent *a, capture_handler handler, char ret_why[static 256])
@@ -63,8 +70,8 @@ static int open_hooks(struct agent *a, capture_handler handler, char ret_why[sta
 	enum hooks failed;
 	int err;
 
-	while ((err = capture_open(&c->capture, a->hooks, a->transport,
-			a->features.preempts_tracepoints, handler, a, &a->capture, ret_why)) < 0) {
+	while ((err = capture_open(&c->capture, a->hooks, a->transport, is_preempted(a), handler, a,
+			&a->capture, ret_why)) < 0) {
 		failed = a->hooks;
 		if (c->capture.hooks != HOOKS_AUTO || err == -ENOBUFS)
 			break;

@@ -30,9 +30,12 @@ enum slot {
 	SLOT_UNIX_FILE_RECEIVED,
 };
 
+/* Beside those, to tell twins apart. */
+enum { TASK_SHUT = 32, TASK_RELEASED };
+
 /* A call returned. msg is NULL if its bytes lie in the kernel's pages. */
 static __always_inline int on_call(void *ctx, struct socket *socket, const struct msghdr *msg,
-	__u64 size, long ret, int flags, __u8 dir, __u32 slot)
+	__u64 size, long ret, int flags, __u8 dir, __u32 slot, enum which which)
 {
 	enum sock_kind kind = SOCK_OTHER;
 	struct sock *sk = socket->sk;
@@ -42,6 +45,10 @@ static __always_inline int on_call(void *ctx, struct socket *socket, const struc
 	struct scratch *s;
 	struct conn *c;
 
+	if (!call_due(which, slot))
+		return 0;
+	if (which == TWIN)
+		slot += TWIN_SLOT;
 	if (ret <= 0) {
 		if (sk && dir == WEFT_RECV && start_asked(ret, flags))
 			start_answer(ctx, sk);
@@ -73,104 +80,95 @@ static __always_inline int on_call(void *ctx, struct socket *socket, const struc
 	return moved(ctx, sk, dir, ret, s, c, cnt);
 }
 
-SEC("fexit/inet_sendmsg")
-int BPF_PROG(sent4, struct socket *socket, struct msghdr *msg, unsigned long size, int ret)
-{
-	return on_call(ctx, socket, msg, size, ret, msg->msg_flags, WEFT_SEND, SLOT_SEND4);
-}
-
-SEC("fexit/inet6_sendmsg")
-int BPF_PROG(sent6, struct socket *socket, struct msghdr *msg, unsigned long size, int ret)
-{
-	return on_call(ctx, socket, msg, size, ret, msg->msg_flags, WEFT_SEND, SLOT_SEND6);
-}
-
-SEC("fexit/inet_recvmsg")
-int BPF_PROG(received4, struct socket *socket, struct msghdr *msg, unsigned long size, int flags,
+TWINS("fexit/inet_sendmsg", sent4, struct socket *socket, struct msghdr *msg, unsigned long size,
 	int ret)
 {
-	return on_call(ctx, socket, msg, size, ret, flags, WEFT_RECV, SLOT_RECV4);
+	return on_call(ctx, socket, msg, size, ret, msg->msg_flags, WEFT_SEND, SLOT_SEND4, which);
 }
 
-SEC("fexit/inet6_recvmsg")
-int BPF_PROG(received6, struct socket *socket, struct msghdr *msg, unsigned long size, int flags,
+TWINS("fexit/inet6_sendmsg", sent6, struct socket *socket, struct msghdr *msg, unsigned long size,
 	int ret)
 {
-	return on_call(ctx, socket, msg, size, ret, flags, WEFT_RECV, SLOT_RECV6);
+	return on_call(ctx, socket, msg, size, ret, msg->msg_flags, WEFT_SEND, SLOT_SEND6, which);
+}
+
+TWINS("fexit/inet_recvmsg", received4, struct socket *socket, struct msghdr *msg,
+	unsigned long size, int flags, int ret)
+{
+	return on_call(ctx, socket, msg, size, ret, flags, WEFT_RECV, SLOT_RECV4, which);
+}
+
+TWINS("fexit/inet6_recvmsg", received6, struct socket *socket, struct msghdr *msg,
+	unsigned long size, int flags, int ret)
+{
+	return on_call(ctx, socket, msg, size, ret, flags, WEFT_RECV, SLOT_RECV6, which);
 }
 
 /* sendfile and splice into a socket, until 6.4; since then they are messages of their own. */
-SEC("fexit/inet_sendpage")
-int BPF_PROG(sent_page, struct socket *socket, void *page, int offset, unsigned long size,
-	int flags, long ret)
+TWINS("fexit/inet_sendpage", sent_page, struct socket *socket, void *page, int offset,
+	unsigned long size, int flags, long ret)
 {
 	struct sock *sk = socket->sk;
 
 	/* which has no such call: it becomes a message */
 	if (sk && sk->sk_protocol == IPPROTO_MPTCP)
 		return 0;
-	return on_call(ctx, socket, NULL, size, ret, flags, WEFT_SEND, SLOT_FILE_SENT);
+	return on_call(ctx, socket, NULL, size, ret, flags, WEFT_SEND, SLOT_FILE_SENT, which);
 }
 
-SEC("fexit/tcp_splice_read")
-int BPF_PROG(spliced, struct socket *socket, void *pos, void *pipe, unsigned long size,
-	unsigned int flags, long ret)
+TWINS("fexit/tcp_splice_read", spliced, struct socket *socket, void *pos, void *pipe,
+	unsigned long size, unsigned int flags, long ret)
 {
-	return on_call(ctx, socket, NULL, size, ret, 0, WEFT_RECV, SLOT_FILE_RECEIVED);
+	return on_call(ctx, socket, NULL, size, ret, 0, WEFT_RECV, SLOT_FILE_RECEIVED, which);
 }
 
 /* 7.0; before, a splice out of MPTCP is a receive like any other */
-SEC("fexit/mptcp_splice_read")
-int BPF_PROG(spliced_mptcp, struct socket *socket, void *pos, void *pipe, unsigned long size,
-	unsigned int flags, long ret)
+TWINS("fexit/mptcp_splice_read", spliced_mptcp, struct socket *socket, void *pos, void *pipe,
+	unsigned long size, unsigned int flags, long ret)
 {
-	return on_call(ctx, socket, NULL, size, ret, 0, WEFT_RECV, SLOT_FILE_SENT);
+	return on_call(ctx, socket, NULL, size, ret, 0, WEFT_RECV, SLOT_FILE_SENT, which);
 }
 
-SEC("fexit/unix_stream_sendmsg")
-int BPF_PROG(unix_sent, struct socket *socket, struct msghdr *msg, unsigned long size, int ret)
+TWINS("fexit/unix_stream_sendmsg", unix_sent, struct socket *socket, struct msghdr *msg,
+	unsigned long size, int ret)
 {
-	return on_call(ctx, socket, msg, size, ret, msg->msg_flags, WEFT_SEND, SLOT_UNIX_SEND);
+	return on_call(
+		ctx, socket, msg, size, ret, msg->msg_flags, WEFT_SEND, SLOT_UNIX_SEND, which);
 }
 
-SEC("fexit/unix_stream_recvmsg")
-int BPF_PROG(unix_received, struct socket *socket, struct msghdr *msg, unsigned long size,
-	int flags, int ret)
+TWINS("fexit/unix_stream_recvmsg", unix_received, struct socket *socket, struct msghdr *msg,
+	unsigned long size, int flags, int ret)
 {
-	return on_call(ctx, socket, msg, size, ret, flags, WEFT_RECV, SLOT_UNIX_RECV);
+	return on_call(ctx, socket, msg, size, ret, flags, WEFT_RECV, SLOT_UNIX_RECV, which);
 }
 
 /* Until 6.4. */
-SEC("fexit/unix_stream_sendpage")
-int BPF_PROG(unix_sent_page, struct socket *socket, void *page, int offset, unsigned long size,
-	int flags, long ret)
+TWINS("fexit/unix_stream_sendpage", unix_sent_page, struct socket *socket, void *page, int offset,
+	unsigned long size, int flags, long ret)
 {
-	return on_call(ctx, socket, NULL, size, ret, flags, WEFT_SEND, SLOT_UNIX_FILE_SENT);
+	return on_call(ctx, socket, NULL, size, ret, flags, WEFT_SEND, SLOT_UNIX_FILE_SENT, which);
 }
 
-SEC("fexit/unix_stream_splice_read")
-int BPF_PROG(unix_spliced, struct socket *socket, void *pos, void *pipe, unsigned long size,
-	unsigned int flags, long ret)
+TWINS("fexit/unix_stream_splice_read", unix_spliced, struct socket *socket, void *pos, void *pipe,
+	unsigned long size, unsigned int flags, long ret)
 {
-	return on_call(ctx, socket, NULL, size, ret, 0, WEFT_RECV, SLOT_UNIX_FILE_RECEIVED);
+	return on_call(ctx, socket, NULL, size, ret, 0, WEFT_RECV, SLOT_UNIX_FILE_RECEIVED, which);
 }
 
-SEC("fexit/unix_shutdown")
-int BPF_PROG(unix_shut, struct socket *socket, int how, int ret)
+TWINS("fexit/unix_shutdown", unix_shut, struct socket *socket, int how, int ret)
 {
 	struct sock *sk = socket->sk;
 
-	if (sk && !ret && how > 0)
+	if (call_due(which, TASK_SHUT) && sk && !ret && how > 0)
 		conn_unix_shut(ctx, sk);
 	return 0;
 }
 
-SEC("fentry/unix_release")
-int BPF_PROG(unix_released, struct socket *socket)
+TWINS("fentry/unix_release", unix_released, struct socket *socket)
 {
 	struct sock *sk = socket->sk;
 
-	if (sk)
+	if (call_due(which, TASK_RELEASED) && sk)
 		conn_unix_closed(ctx, sk);
 	return 0;
 }

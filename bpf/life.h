@@ -8,6 +8,7 @@
 #include "caller.h"
 #include "conn.h"
 #include "tls_pair.h"
+#include "twin.h"
 #include <bpf/bpf_tracing.h>
 
 static __always_inline bool is_local(struct sock *sk)
@@ -64,7 +65,6 @@ static __always_inline void on_connect(void *ctx, struct sock *sk)
 	}
 	if (!c) /* no room: its first call tries again, and counts */
 		return;
-	c->state = TCP_SYN_SENT;
 	c->connect_ns = bpf_ktime_get_ns();
 	c->connect_pid = tgid;
 	c->connect_tid = how == CALLER_WORKER ? 0 : (__u32)id;
@@ -97,14 +97,12 @@ static __always_inline bool is_tcp(struct sock *sk)
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
 }
 
-/* What a connection's state tells, once: a socket's changes come one at a time. */
 static __always_inline void state_changed(void *ctx, struct sock *sk, int old, int new)
 {
 	struct conn *c = conn_find(sk);
 
-	if (!c || c->state == new)
+	if (!c)
 		return;
-	c->state = new;
 	switch (new) {
 	case TCP_ESTABLISHED:
 		/* with its port, before the first bytes: a server's request on this host then knows
@@ -143,10 +141,21 @@ static __always_inline void state_destroyed(void *ctx, struct sock *sk)
 	conn_forget(sk);
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(sock_state, struct sock *sk, int old, int new)
+/* What is told apart where a twin asks whether it is due: first a state. */
+enum {
+	TASK_DESTROYED = 48,
+	TASK_EXEC,
+	TASK_FORK,
+	TASK_EXIT,
+	TASK_MOVED,
+};
+
+/* A socket's changes come one at a time; those of other sockets come into these two by the
+ * network's interrupts, on any kernel. */
+TWINS("tp_btf/inet_sock_set_state", sock_state, struct sock *sk, int old, int new)
 {
-	if (!is_tcp(sk) || old == new) /* the same: close() after shutdown() */
+	if (!twin_due(which, bpf_get_socket_cookie(sk), new) || !is_tcp(sk) ||
+		old == new) /* the same: close() after shutdown() */
 		return 0;
 	if (new == TCP_SYN_SENT)
 		on_connect(ctx, sk);
@@ -157,39 +166,10 @@ int BPF_PROG(sock_state, struct sock *sk, int old, int new)
 	return 0;
 }
 
-SEC("tp_btf/tcp_destroy_sock")
-int BPF_PROG(sock_destroyed, struct sock *sk)
+TWINS("tp_btf/tcp_destroy_sock", sock_destroyed, struct sock *sk)
 {
-	state_destroyed(ctx, sk);
-	return 0;
-}
-
-/* A program that is under way the kernel skips, and changes of other sockets come into the two
- * above: by the network's interrupts, and since Linux 7 by threads that preempt this one. Each has
- * a twin for that, which finds nothing to do otherwise. */
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(sock_state_twin, struct sock *sk, int old, int new)
-{
-	struct conn *c;
-
-	if (!is_tcp(sk) || old == new)
-		return 0;
-	if (new == TCP_SYN_SENT) {
-		c = conn_find(sk);
-		if (!c || c->state != TCP_SYN_SENT)
-			on_connect(ctx, sk);
-	} else if (new == TCP_LISTEN) {
-		on_listen(ctx, sk); /* that it listens can be said twice */
-	} else {
-		state_changed(ctx, sk, old, new);
-	}
-	return 0;
-}
-
-SEC("tp_btf/tcp_destroy_sock")
-int BPF_PROG(sock_destroyed_twin, struct sock *sk)
-{
-	state_destroyed(ctx, sk);
+	if (twin_due(which, bpf_get_socket_cookie(sk), TASK_DESTROYED))
+		state_destroyed(ctx, sk);
 	return 0;
 }
 
@@ -216,11 +196,18 @@ static __always_inline void proc_undecided(
 	emit_urgent(ctx, &p, sizeof(p));
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+static __always_inline bool proc_due(enum which which, struct task_struct *task, __u32 what)
+{
+	return !twins || twin_due(which, BPF_CORE_READ(task, pid), what);
+}
+
+TWINS("tp_btf/sched_process_exec", proc_exec, struct task_struct *task, int old_pid,
+	struct linux_binprm *bprm)
 {
 	__u32 tgid = BPF_CORE_READ(task, tgid);
 
+	if (!proc_due(which, task, TASK_EXEC))
+		return 0;
 	proc_undecided(ctx, task,
 		bpf_map_lookup_elem(&procs, &tgid) ? WEFT_EXEC | WEFT_FORKED : WEFT_EXEC,
 		BPF_CORE_READ(bprm, filename));
@@ -228,13 +215,12 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 }
 
 /* Children follow their parents. */
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
+TWINS("tp_btf/sched_process_fork", proc_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 from = BPF_CORE_READ(parent, tgid), to = BPF_CORE_READ(child, tgid);
 	__u32 *verdict;
 
-	if (from == to) /* a thread */
+	if (!proc_due(which, child, TASK_FORK) || from == to) /* a thread */
 		return 0;
 	verdict = bpf_map_lookup_elem(&procs, &from);
 	if (!verdict || from == self_tgid)
@@ -243,13 +229,12 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(proc_exit, struct task_struct *task)
+TWINS("tp_btf/sched_process_exit", proc_exit, struct task_struct *task)
 {
 	__u32 tgid = BPF_CORE_READ(task, tgid);
 	struct weft_shut exit = {}; /* as long as what is kept; only its head is told */
 
-	if (BPF_CORE_READ(task, signal, live.counter) > 0)
+	if (!proc_due(which, task, TASK_EXIT) || BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
 	if (bpf_map_delete_elem(&procs, &tgid))
 		return 0;
@@ -260,10 +245,10 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 }
 
 /* A process can be moved into a selected cgroup after it started. */
-SEC("tp_btf/cgroup_attach_task")
-int BPF_PROG(proc_moved, struct cgroup *dst, const char *path, struct task_struct *task,
-	bool threadgroup)
+TWINS("tp_btf/cgroup_attach_task", proc_moved, struct cgroup *dst, const char *path,
+	struct task_struct *task, bool threadgroup)
 {
-	proc_undecided(ctx, task, 0, NULL);
+	if (proc_due(which, task, TASK_MOVED))
+		proc_undecided(ctx, task, 0, NULL);
 	return 0;
 }

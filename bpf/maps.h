@@ -49,8 +49,9 @@ struct {
 #define TLS_SLOT  WEFT_SLOTS /* the first of those for plaintext: see tls.h */
 #define TLS_SLOTS 2
 #define SLOTS_ALL (WEFT_SLOTS + TLS_SLOTS)
+#define TWIN_SLOT SLOTS_ALL /* a twin's slot is so far behind its first's: see twin.h */
 /* Where plaintext is counted for which there is no scratch, by threads that can come in between. */
-#define TLS_LOST_SLOT SLOTS_ALL
+#define TLS_LOST_SLOT (2 * SLOTS_ALL)
 
 /* What BPF counts: by slot, one struct a CPU, written here, summed by the agent. */
 struct weft_counts {
@@ -58,7 +59,7 @@ struct weft_counts {
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SLOTS_ALL + 1);
+	__uint(max_entries, 2 * SLOTS_ALL + 1);
 	__type(key, __u32);
 	__type(value, struct weft_counts);
 } counts SEC(".maps");
@@ -156,7 +157,6 @@ struct conn {
 	__u32 start_seq; /* QUIET: where that call must begin */
 	__u32 base; /* Unix: the number of either direction's first byte, the same at both ends */
 	__u32 ino; /* Unix: of the socket, whose address may be used again */
-	int state; /* TCP: the latest that was looked at; 0: none */
 	struct frames frames[2]; /* by direction, with CONN_FRAMES_RECV, _SEND */
 };
 enum conn_start {
@@ -199,7 +199,8 @@ struct scratch {
  * 128 on a small machine of Azure's. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SLOTS_ALL); /* resized before load: for each CPU that is present */
+	__uint(max_entries, SLOTS_ALL); /* resized before load: for each CPU that is present, and
+					   for twins */
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
@@ -207,7 +208,7 @@ struct {
 /* NULL on a CPU that was added later: its calls are counted as lost. */
 static __always_inline struct scratch *scratch_get(__u32 slot)
 {
-	__u32 index = bpf_get_smp_processor_id() * SLOTS_ALL + slot;
+	__u32 index = bpf_get_smp_processor_id() * (twins ? 2 * SLOTS_ALL : SLOTS_ALL) + slot;
 
 	return bpf_map_lookup_elem(&scratches, &index);
 }

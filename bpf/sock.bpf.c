@@ -112,15 +112,18 @@ static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, st
 	}
 }
 
-static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int flags, __u8 dir)
+static __always_inline int on_moved(
+	void *ctx, struct sock *sk, int ret, int flags, __u8 dir, enum which which)
 {
+	__u32 slot = which == TWIN ? TWIN_SLOT + dir : dir;
 	enum sock_kind kind = SOCK_OTHER;
 	struct weft_counts *cnt;
 	enum caller_how how;
 	struct scratch *s;
 	struct conn *c;
 
-	if (!sk) /* never; the verifier of Ubuntu's 6.8 does not know */
+	/* without a socket never; the verifier of Ubuntu's 6.8 does not know */
+	if (!sk || !call_due(which, dir))
 		return 0;
 	if (ret <= 0) {
 		if (dir == WEFT_RECV && start_asked(ret, flags))
@@ -129,33 +132,31 @@ static __always_inline int on_moved(void *ctx, struct sock *sk, int ret, int fla
 			conn_unix_over(ctx, sk, ret);
 		return 0;
 	}
-	cnt = counts_get(dir);
+	cnt = counts_get(slot);
 	if (!cnt)
 		return 0;
 	if (dir == WEFT_RECV && moved_aside(flags, cnt))
 		return 0;
 	cnt->v[WEFT_COUNT_SEEN]++;
-	c = moved_conn(ctx, sk, dir, cnt, &kind);
+	c = moved_conn(ctx, sk, slot, cnt, &kind);
 	if (!c)
 		return 0;
 	how = caller_how((struct task_struct *)bpf_get_current_task_btf());
-	s = moved_begin(dir, how, kind, c, dir, ret, cnt);
+	s = moved_begin(slot, how, kind, c, dir, ret, cnt);
 	if (!s)
 		return 0;
 	find_source(sk, dir, flags, &s->call.bytes.src);
 	return moved(ctx, sk, dir, ret, s, c, cnt);
 }
 
-SEC("tp_btf/sock_send_length")
-int BPF_PROG(sock_sent_bytes, struct sock *sk, int ret, int flags)
+TWINS("tp_btf/sock_send_length", sock_sent_bytes, struct sock *sk, int ret, int flags)
 {
-	return on_moved(ctx, sk, ret, flags, WEFT_SEND);
+	return on_moved(ctx, sk, ret, flags, WEFT_SEND, which);
 }
 
-SEC("tp_btf/sock_recv_length")
-int BPF_PROG(sock_received_bytes, struct sock *sk, int ret, int flags)
+TWINS("tp_btf/sock_recv_length", sock_received_bytes, struct sock *sk, int ret, int flags)
 {
-	return on_moved(ctx, sk, ret, flags, WEFT_RECV);
+	return on_moved(ctx, sk, ret, flags, WEFT_RECV, which);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -18,8 +18,10 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
-#define LINKS_MAX 40
+#define LINKS_MAX 64
+#define TWIN      "_twin" /* the end of its name */
 #define LOOK_MS   5
 /* Connections in the kernel for each that the agent knows: what it forgets for want of room comes
  * back with the next bytes. */
@@ -27,13 +29,6 @@
 #define WAKE_BYTES    (64u * 1024)
 #define WANTS_BYTES   (WEFT_WANT_SLOTS * sizeof(struct weft_want_slot))
 #define CONTROL_BYTES 4096u
-
-/* Two programs on the same event, and what the kernel has skipped of them. */
-struct twins {
-	const char *first, *second;
-	uint64_t first_missed, second_missed;
-	uint64_t missed; /* by both, at most */
-};
 
 struct capture {
 	const struct hookset *set;
@@ -52,7 +47,7 @@ struct capture {
 	struct kept kept;
 	int cpus;
 	bool preempted;
-	struct twins twins[2];
+	uint64_t missed;
 };
 
 /* A record is taken only if its own lengths fit what was read. */
@@ -110,12 +105,13 @@ static int map_resize(struct capture *c, const char *name, unsigned entries)
 	return map ? bpf_map__set_max_entries(map, entries) : -ENOENT;
 }
 
-static int map_for_each_cpu(struct capture *c, const char *name)
+static int map_for_each_cpu(struct capture *c, const char *name, unsigned times)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(c->object, name);
 	unsigned cpus = cpus_present() ?: (unsigned)c->cpus;
 
-	return map ? bpf_map__set_max_entries(map, bpf_map__max_entries(map) * cpus) : -ENOENT;
+	return map ? bpf_map__set_max_entries(map, bpf_map__max_entries(map) * times * cpus)
+		   : -ENOENT;
 }
 
 static int map_leave_out(struct capture *c, const char *name)
@@ -132,30 +128,132 @@ static void *map_memory(const struct capture *c, const char *name, size_t bytes)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-static int attach_all(struct capture *c, char ret_why[static 256])
+static bool is_twin(const struct bpf_program *prog)
+{
+	const char *name = bpf_program__name(prog);
+	size_t n = strlen(name), end = strlen(TWIN);
+
+	return n > end && strcmp(name + n - end, TWIN) == 0;
+}
+
+/* One figure that the kernel keeps of a program, by its place in bpf_prog_info. */
+static uint64_t program_figure(const struct bpf_program *prog, size_t figure)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t len = sizeof(info);
+	uint64_t value;
+
+	if (bpf_program__fd(prog) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+		return 0;
+	memcpy(&value, (const char *)&info + figure, sizeof(value));
+	return value;
+}
+
+/* Runs that the kernel skipped. A twin's are none of them: its first did the work, or its own
+ * skipped run is counted. */
+static uint64_t skipped(const struct capture *c)
+{
+	struct bpf_program *prog;
+	uint64_t total = 0;
+
+	bpf_object__for_each_program(prog, c->object) if (!is_twin(prog)) total +=
+		program_figure(prog, offsetof(struct bpf_prog_info, recursion_misses));
+	return total;
+}
+
+/* Those that no twin did. */
+static uint64_t missed_now(const struct capture *c)
+{
+	uint64_t runs = skipped(c), made_up = c->control->made_up;
+
+	return runs > made_up ? runs - made_up : 0;
+}
+
+/* Twins for what interrupts bring are always needed, the others where threads preempt programs. */
+static void choose_twins(struct capture *c)
 {
 	struct bpf_program *prog;
 
 	bpf_object__for_each_program(prog, c->object)
 	{
-		struct bpf_link *link;
+		const char *name = bpf_program__name(prog);
+		struct bpf_program *first;
+		char first_name[64];
 
-		/* those for libraries are attached when one is found */
-		if (!bpf_program__autoload(prog) || bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+		if (!is_twin(prog))
 			continue;
-		if (c->link_count == LINKS_MAX)
-			return -E2BIG;
-		link = bpf_program__attach(prog);
-		if (!link) {
-			int err = -errno;
-
-			snprintf(ret_why, 256, "cannot attach %s: %s",
-				bpf_program__section_name(prog), strerror(-err));
-			return err;
-		}
-		c->links[c->link_count++] = link;
+		snprintf(first_name, sizeof(first_name), "%.*s", (int)(strlen(name) - strlen(TWIN)),
+			name);
+		first = bpf_object__find_program_by_name(c->object, first_name);
+		bpf_program__set_autoload(
+			prog, first && bpf_program__autoload(first) &&
+				      (c->preempted || strcmp(first_name, "sock_state") == 0 ||
+					      strcmp(first_name, "sock_destroyed") == 0));
 	}
+}
+
+static int attach(struct capture *c, struct bpf_program *prog, char ret_why[static 256])
+{
+	struct bpf_link *link;
+	int err;
+
+	/* those for libraries are attached when one is found */
+	if (!bpf_program__autoload(prog) || bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+		return 0;
+	if (c->link_count == LINKS_MAX)
+		return -E2BIG;
+	link = bpf_program__attach(prog);
+	if (!link) {
+		err = -errno;
+		snprintf(ret_why, 256, "cannot attach %s: %s", bpf_program__section_name(prog),
+			strerror(-err));
+		return err;
+	}
+	c->links[c->link_count++] = link;
 	return 0;
+}
+
+/* A twin is to run behind its first. Of a function's programs the kernel runs the latest first, of
+ * a tracepoint's the earliest. */
+static bool is_early(const struct bpf_program *prog)
+{
+	bool function = bpf_program__type(prog) == BPF_PROG_TYPE_TRACING &&
+			bpf_program__expected_attach_type(prog) != BPF_TRACE_RAW_TP;
+
+	return is_twin(prog) == function;
+}
+
+/* What runs in another order would be told twice. */
+static bool order_holds(const struct capture *c)
+{
+	_close_ int one = -1, other = -1;
+	uint64_t made_up;
+	int ends[2];
+	char byte = 0;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return true;
+	one = ends[0];
+	other = ends[1];
+	if (send(one, &byte, 1, 0) < 0 || recv(other, &byte, 1, 0) < 0)
+		return true;
+	made_up = c->control->made_up;
+	return made_up <= skipped(c);
+}
+
+static int attach_all(struct capture *c, char ret_why[static 256])
+{
+	struct bpf_program *prog;
+	int err = 0;
+
+	for (int early = 1; early >= 0; early--)
+		bpf_object__for_each_program(prog, c->object) if (!err && is_early(prog) == early)
+			err = attach(c, prog, ret_why);
+	if (!err && c->preempted && !order_holds(c)) {
+		snprintf(ret_why, 256, "this kernel runs programs in an unknown order");
+		err = -ENOTSUP;
+	}
+	return err;
 }
 
 static int set_up(
@@ -167,6 +265,7 @@ static int set_up(
 		.wake_bytes = WAKE_BYTES,
 		.max_conns = SOCKETS_EACH * options->max_connections,
 		.use_perf = perf,
+		.twins = c->preempted,
 	};
 	int err = c->set->open(&knobs, &c->skeleton, &c->object);
 
@@ -175,7 +274,8 @@ static int set_up(
 			strerror(-err));
 		return err;
 	}
-	err = map_for_each_cpu(c, "scratches");
+	choose_twins(c);
+	err = map_for_each_cpu(c, "scratches", c->preempted ? 2 : 1);
 	if (!err)
 		err = map_resize(c, "procs", options->max_processes);
 	if (!err) /* about as many can end as are known */
@@ -241,8 +341,6 @@ int capture_open(const struct capture_options *options, enum hooks hooks, enum t
 					   : &HOOKSET_SOCK;
 	c->reader_ops = transport == TRANSPORT_PERF ? &READER_PERF : &READER_RINGBUF;
 	c->preempted = preempted;
-	c->twins[0] = (struct twins){.first = "sock_state", .second = "sock_state_twin"};
-	c->twins[1] = (struct twins){.first = "sock_destroyed", .second = "sock_destroyed_twin"};
 	c->handler = handler;
 	c->ctx = ctx;
 	c->cpus = libbpf_num_possible_cpus();
@@ -452,19 +550,6 @@ void capture_shed(struct capture *c, double share)
 	c->control->shed = share >= 1 ? UINT32_MAX : (uint32_t)(share * (UINT32_MAX + 1.0));
 }
 
-/* One figure that the kernel keeps of a program, by its place in bpf_prog_info. */
-static uint64_t program_figure(const struct bpf_program *prog, size_t figure)
-{
-	struct bpf_prog_info info = {0};
-	uint32_t len = sizeof(info);
-	uint64_t value;
-
-	if (bpf_program__fd(prog) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
-		return 0;
-	memcpy(&value, (const char *)&info + figure, sizeof(value));
-	return value;
-}
-
 uint64_t capture_run_ns(const struct capture *c)
 {
 	struct bpf_program *prog;
@@ -475,44 +560,19 @@ uint64_t capture_run_ns(const struct capture *c)
 	return total;
 }
 
-/* What the kernel skipped of two programs that do the same, see bpf/life.h. An interrupt's change
- * one of them does; of those of a thread that came in between, both may have been skipped. */
-static void twins_look(struct capture *c, struct twins *t)
-{
-	const struct bpf_program *twin = bpf_object__find_program_by_name(c->object, t->second);
-	const struct bpf_program *prog = bpf_object__find_program_by_name(c->object, t->first);
-	size_t figure = offsetof(struct bpf_prog_info, recursion_misses);
-	/* which runs after the other */
-	uint64_t second = program_figure(twin, figure), first = program_figure(prog, figure);
-	uint64_t firsts = first - t->first_missed, seconds = second - t->second_missed;
-
-	if (c->preempted)
-		t->missed += firsts < seconds ? firsts : seconds;
-	t->first_missed = first;
-	t->second_missed = second;
-}
-
-static bool is_twin(const struct capture *c, const char *program)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(c->twins); i++)
-		if (strcmp(program, c->twins[i].first) == 0 ||
-			strcmp(program, c->twins[i].second) == 0)
-			return true;
-	return false;
-}
-
 uint64_t capture_missed(struct capture *c)
 {
-	struct bpf_program *prog;
-	uint64_t total = 0;
+	uint64_t missed = missed_now(c), again;
 
-	for (size_t i = 0; i < ARRAY_SIZE(c->twins); i++) {
-		twins_look(c, &c->twins[i]);
-		total += c->twins[i].missed;
-	}
-	bpf_object__for_each_program(prog, c->object) if (!is_twin(c, bpf_program__name(prog)))
-		total += program_figure(prog, offsetof(struct bpf_prog_info, recursion_misses));
-	return total;
+	if (missed <= c->missed)
+		return c->missed;
+	/* a twin may just have been about to begin */
+	again = missed_now(c);
+	if (again < missed)
+		missed = again;
+	if (missed > c->missed)
+		c->missed = missed;
+	return c->missed;
 }
 
 void capture_counts(

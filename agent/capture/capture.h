@@ -19,7 +19,7 @@ struct capture;
  * inside were checked against it. */
 typedef void (*capture_handler)(void *ctx, const struct weft_record *record, size_t size);
 
-/* hooks: any but AUTO; preempted: another thread can come in between a program on a tracepoint. 0,
+/* hooks: any but AUTO; preempted: another thread can come in between a program. 0,
  * or -errno and in ret_why a sentence for the log; -ENOBUFS: the records' buffers could not be had,
  * whatever the hooks. */
 int capture_open(const struct capture_options *options, enum hooks hooks, enum transport transport,

@@ -14,12 +14,13 @@ struct hookset_knobs {
 	uint32_t wake_bytes;
 	uint32_t max_conns; /* where conns_by_address is false */
 	bool use_perf;
+	bool twins; /* threads can preempt programs */
 };
 
 /* Sets those that every object has, in its skeleton's rodata. */
 #define HOOKSET_SET_KNOBS(rodata, knobs)                                                           \
 	((rodata)->self_tgid = (knobs)->self_tgid, (rodata)->wake_bytes = (knobs)->wake_bytes,     \
-		(rodata)->use_perf = (knobs)->use_perf)
+		(rodata)->use_perf = (knobs)->use_perf, (rodata)->twins = (knobs)->twins)
 
 struct hookset {
 	const char *name;

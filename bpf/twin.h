@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Programs in pairs. While a program is under way the kernel skips it for whatever else comes to it
+ * on the same CPU: an interrupt, and where threads can preempt programs, another thread. So such a
+ * program has a twin on the same hook, which runs right after it and does its work if it was
+ * skipped; only what both were skipped for is missed.
+ */
+#pragma once
+#include "knobs.h"
+#include "maps.h"
+#include <bpf/bpf_helpers.h>
+
+enum which { FIRST, TWIN };
+
+#define MARKS_BITS 12
+
+/* What the first of a pair has begun to work on: the twin that finds it has nothing to do. By a
+ * hash of it; two that share a place make work done twice if one comes between the other's pair. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1u << MARKS_BITS);
+	__type(key, __u32);
+	__type(value, __u64);
+} marks SEC(".maps");
+
+/* Whether this one of a pair is to do the work; to be asked before anything else, for what the
+ * kernel skips is counted by the run. of: the number of the thread or socket that only one program
+ * of the pair works on at a time; task: less than 64, to tell an object's pairs apart. */
+static __always_inline bool twin_due(enum which which, __u64 of, __u32 task)
+{
+	__u32 at = ((__u32)of * 0x9e3779b1u) >> (32 - MARKS_BITS), zero = 0;
+	volatile __u64 *mark = bpf_map_lookup_elem(&marks, &at);
+	__u64 key = of << 6 | task;
+	struct weft_control *ctl;
+
+	if (!mark)
+		return which == FIRST;
+	if (which == FIRST) {
+		*mark = key;
+		return true;
+	}
+	if (*mark == key) {
+		*mark = 0;
+		return false;
+	}
+	ctl = bpf_map_lookup_elem(&control, &zero);
+	if (ctl)
+		__sync_fetch_and_add(&ctl->made_up, 1);
+	return true;
+}
+
+/* The same of a call of the current thread, in which only other threads can come in between. */
+static __always_inline bool call_due(enum which which, __u32 task)
+{
+	return !twins || twin_due(which, (__u32)bpf_get_current_pid_tgid(), task);
+}
+
+/* Defines both, as BPF_PROG does one; the body is told which by `which`. */
+#define TWINS(section, name, args...)                                                              \
+	static __always_inline int name##_either(                                                  \
+		unsigned long long *ctx, ##args, enum which which);                                \
+	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wint-conversion\"")      \
+		SEC(section) int                                                                   \
+		name(unsigned long long *ctx)                                                      \
+	{                                                                                          \
+		return name##_either(___bpf_ctx_cast(args), FIRST);                                \
+	}                                                                                          \
+	SEC(section) int name##_twin(unsigned long long *ctx)                                      \
+	{                                                                                          \
+		return name##_either(___bpf_ctx_cast(args), TWIN);                                 \
+	}                                                                                          \
+	_Pragma("GCC diagnostic pop") static __always_inline int name##_either(                    \
+		unsigned long long *ctx, ##args, enum which which)
