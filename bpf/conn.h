@@ -292,17 +292,36 @@ static __always_inline bool conn_shed(void *ctx, struct sock *sk, struct conn *c
 	return false;
 }
 
-/* The state of this very socket. Where it is kept by the socket's address, that of a Unix socket
- * may have been left behind: not every end of one is seen. */
+#ifndef WEFT_TRUSTED_SOCKS
+
+/* Whether the state that is kept by the socket's address is this socket's. TCP's get their cookies
+ * at the first change of theirs that is looked at (life.h). */
+static __always_inline bool conn_is_of(struct conn *c, struct sock *sk)
+{
+	__u32 cookie;
+
+	if (READ(sk, __sk_common.skc_family) == AF_UNIX)
+		return c->flags & CONN_UNIX && c->ino == unix_ino(sk);
+	if (c->flags & CONN_UNIX)
+		return false;
+	cookie = READ(sk, __sk_common.skc_cookie.counter);
+	if (!c->ino)
+		c->ino = cookie;
+	return c->ino == cookie;
+}
+
+#endif
+
+/* The state of this very socket. Where it is kept by the socket's address, another's may have been
+ * left behind: not every end of a Unix socket is seen, and one of TCP can be missed. */
 static __always_inline struct conn *conn_find_own(void *ctx, struct sock *sk)
 {
 	struct conn *c = conn_find(sk);
 
 #ifndef WEFT_TRUSTED_SOCKS
-	if (c && c->flags & CONN_UNIX &&
-		(READ(sk, __sk_common.skc_family) != AF_UNIX || c->ino != unix_ino(sk))) {
+	if (c && !conn_is_of(c, sk)) {
 		conn_ended(ctx, sk, c, 0);
-		conn_forget_unix(sk);
+		conn_forget(sk);
 		return NULL;
 	}
 #endif

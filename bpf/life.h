@@ -99,7 +99,7 @@ static __always_inline bool is_tcp(struct sock *sk)
 
 static __always_inline void state_changed(void *ctx, struct sock *sk, int old, int new)
 {
-	struct conn *c = conn_find(sk);
+	struct conn *c = conn_find_own(ctx, sk);
 
 	if (!c)
 		return;

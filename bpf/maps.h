@@ -156,7 +156,8 @@ struct conn {
 	__u16 flags; /* CONN_* */
 	__u32 start_seq; /* QUIET: where that call must begin */
 	__u32 base; /* Unix: the number of either direction's first byte, the same at both ends */
-	__u32 ino; /* Unix: of the socket, whose address may be used again */
+	__u32 ino; /* of a socket whose address may be used again: Unix' inode, TCP's cookie, 0:
+		      none yet */
 	struct frames frames[2]; /* by direction, with CONN_FRAMES_RECV, _SEND */
 };
 enum conn_start {

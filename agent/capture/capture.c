@@ -4,6 +4,7 @@
 #include "capture/hookset.h"
 #include "capture/kept.h"
 #include "capture/probes.h"
+#include "capture/programs.h"
 #include "capture/reader.h"
 #include "core/cleanup.h"
 #include "core/clock.h"
@@ -18,11 +19,8 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 
-#define LINKS_MAX 64
-#define TWIN      "_twin" /* the end of its name */
-#define LOOK_MS   5
+#define LOOK_MS 5
 /* Connections in the kernel for each that the agent knows: what it forgets for want of room comes
  * back with the next bytes. */
 #define SOCKETS_EACH  4
@@ -35,9 +33,8 @@ struct capture {
 	const struct reader_ops *reader_ops;
 	void *skeleton;
 	struct bpf_object *object;
+	struct programs programs;
 	struct reader *reader;
-	struct bpf_link *links[LINKS_MAX];
-	unsigned link_count;
 	int procs_fd, counts_fd;
 	volatile struct weft_control *control;
 	volatile struct weft_want_slot *wants;
@@ -46,8 +43,6 @@ struct capture {
 	uint64_t bad;
 	struct kept kept;
 	int cpus;
-	bool preempted;
-	uint64_t missed;
 };
 
 /* A record is taken only if its own lengths fit what was read. */
@@ -128,134 +123,6 @@ static void *map_memory(const struct capture *c, const char *name, size_t bytes)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-static bool is_twin(const struct bpf_program *prog)
-{
-	const char *name = bpf_program__name(prog);
-	size_t n = strlen(name), end = strlen(TWIN);
-
-	return n > end && strcmp(name + n - end, TWIN) == 0;
-}
-
-/* One figure that the kernel keeps of a program, by its place in bpf_prog_info. */
-static uint64_t program_figure(const struct bpf_program *prog, size_t figure)
-{
-	struct bpf_prog_info info = {0};
-	uint32_t len = sizeof(info);
-	uint64_t value;
-
-	if (bpf_program__fd(prog) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
-		return 0;
-	memcpy(&value, (const char *)&info + figure, sizeof(value));
-	return value;
-}
-
-/* Runs that the kernel skipped. A twin's are none of them: its first did the work, or its own
- * skipped run is counted. */
-static uint64_t skipped(const struct capture *c)
-{
-	struct bpf_program *prog;
-	uint64_t total = 0;
-
-	bpf_object__for_each_program(prog, c->object) if (!is_twin(prog)) total +=
-		program_figure(prog, offsetof(struct bpf_prog_info, recursion_misses));
-	return total;
-}
-
-/* Those that no twin did. */
-static uint64_t missed_now(const struct capture *c)
-{
-	uint64_t runs = skipped(c), made_up = c->control->made_up;
-
-	return runs > made_up ? runs - made_up : 0;
-}
-
-/* Twins for what interrupts bring are always needed, the others where threads preempt programs. */
-static void choose_twins(struct capture *c)
-{
-	struct bpf_program *prog;
-
-	bpf_object__for_each_program(prog, c->object)
-	{
-		const char *name = bpf_program__name(prog);
-		struct bpf_program *first;
-		char first_name[64];
-
-		if (!is_twin(prog))
-			continue;
-		snprintf(first_name, sizeof(first_name), "%.*s", (int)(strlen(name) - strlen(TWIN)),
-			name);
-		first = bpf_object__find_program_by_name(c->object, first_name);
-		bpf_program__set_autoload(
-			prog, first && bpf_program__autoload(first) &&
-				      (c->preempted || strcmp(first_name, "sock_state") == 0 ||
-					      strcmp(first_name, "sock_destroyed") == 0));
-	}
-}
-
-static int attach(struct capture *c, struct bpf_program *prog, char ret_why[static 256])
-{
-	struct bpf_link *link;
-	int err;
-
-	/* those for libraries are attached when one is found */
-	if (!bpf_program__autoload(prog) || bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
-		return 0;
-	if (c->link_count == LINKS_MAX)
-		return -E2BIG;
-	link = bpf_program__attach(prog);
-	if (!link) {
-		err = -errno;
-		snprintf(ret_why, 256, "cannot attach %s: %s", bpf_program__section_name(prog),
-			strerror(-err));
-		return err;
-	}
-	c->links[c->link_count++] = link;
-	return 0;
-}
-
-/* A twin is to run behind its first. Of a function's programs the kernel runs the latest first, of
- * a tracepoint's the earliest. */
-static bool is_early(const struct bpf_program *prog)
-{
-	bool function = bpf_program__type(prog) == BPF_PROG_TYPE_TRACING &&
-			bpf_program__expected_attach_type(prog) != BPF_TRACE_RAW_TP;
-
-	return is_twin(prog) == function;
-}
-
-/* What runs in another order would be told twice. */
-static bool order_holds(const struct capture *c)
-{
-	_close_ int one = -1, other = -1;
-	uint64_t made_up;
-	int ends[2];
-	char byte = 0;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
-		return true;
-	one = ends[0];
-	other = ends[1];
-	if (send(one, &byte, 1, 0) < 0 || recv(other, &byte, 1, 0) < 0)
-		return true;
-	made_up = c->control->made_up;
-	return made_up <= skipped(c);
-}
-
-static int attach_all(struct capture *c, char ret_why[static 256])
-{
-	struct bpf_program *prog;
-	int err = 0;
-
-	for (int early = 1; early >= 0; early--)
-		bpf_object__for_each_program(prog, c->object) if (!err && is_early(prog) == early)
-			err = attach(c, prog, ret_why);
-	if (!err && c->preempted && !order_holds(c)) {
-		snprintf(ret_why, 256, "this kernel runs programs in an unknown order");
-		err = -ENOTSUP;
-	}
-	return err;
-}
-
 static int set_up(
 	struct capture *c, const struct capture_options *options, char ret_why[static 256])
 {
@@ -265,7 +132,7 @@ static int set_up(
 		.wake_bytes = WAKE_BYTES,
 		.max_conns = SOCKETS_EACH * options->max_connections,
 		.use_perf = perf,
-		.twins = c->preempted,
+		.twins = c->programs.preempted,
 	};
 	int err = c->set->open(&knobs, &c->skeleton, &c->object);
 
@@ -274,8 +141,9 @@ static int set_up(
 			strerror(-err));
 		return err;
 	}
-	choose_twins(c);
-	err = map_for_each_cpu(c, "scratches", c->preempted ? 2 : 1);
+	c->programs.object = c->object;
+	programs_choose(&c->programs);
+	err = map_for_each_cpu(c, "scratches", c->programs.preempted ? 2 : 1);
 	if (!err)
 		err = map_resize(c, "procs", options->max_processes);
 	if (!err) /* about as many can end as are known */
@@ -321,7 +189,8 @@ static int set_up(
 			perf ? "perf buffers" : "ring buffer", strerror(-err));
 		return -ENOBUFS;
 	}
-	return attach_all(c, ret_why);
+	c->programs.control = c->control;
+	return programs_attach(&c->programs, ret_why);
 }
 
 int capture_open(const struct capture_options *options, enum hooks hooks, enum transport transport,
@@ -340,7 +209,7 @@ int capture_open(const struct capture_options *options, enum hooks hooks, enum t
 		 : hooks == HOOKS_SYSCALLS ? &HOOKSET_SYSCALLS
 					   : &HOOKSET_SOCK;
 	c->reader_ops = transport == TRANSPORT_PERF ? &READER_PERF : &READER_RINGBUF;
-	c->preempted = preempted;
+	c->programs.preempted = preempted;
 	c->handler = handler;
 	c->ctx = ctx;
 	c->cpus = libbpf_num_possible_cpus();
@@ -368,8 +237,7 @@ bool capture_probes_multi(struct capture *c)
 
 void capture_detach(struct capture *c)
 {
-	while (c->link_count)
-		bpf_link__destroy(c->links[--c->link_count]);
+	programs_detach(&c->programs);
 }
 
 void capture_close(struct capture *c)
@@ -552,27 +420,12 @@ void capture_shed(struct capture *c, double share)
 
 uint64_t capture_run_ns(const struct capture *c)
 {
-	struct bpf_program *prog;
-	uint64_t total = 0;
-
-	bpf_object__for_each_program(prog, c->object) total +=
-		program_figure(prog, offsetof(struct bpf_prog_info, run_time_ns));
-	return total;
+	return programs_run_ns(&c->programs);
 }
 
 uint64_t capture_missed(struct capture *c)
 {
-	uint64_t missed = missed_now(c), again;
-
-	if (missed <= c->missed)
-		return c->missed;
-	/* a twin may just have been about to begin */
-	again = missed_now(c);
-	if (again < missed)
-		missed = again;
-	if (missed > c->missed)
-		c->missed = missed;
-	return c->missed;
+	return programs_missed(&c->programs);
 }
 
 void capture_counts(
@@ -613,5 +466,5 @@ uint64_t capture_map_bytes(const struct capture *c)
 
 unsigned capture_programs(const struct capture *c)
 {
-	return c->link_count;
+	return c->programs.n;
 }

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture/programs.h"
+
+#include "core/cleanup.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define TWIN "_twin" /* the end of its name */
+
+static bool is_twin(const struct bpf_program *prog)
+{
+	const char *name = bpf_program__name(prog);
+	size_t n = strlen(name), end = strlen(TWIN);
+
+	return n > end && strcmp(name + n - end, TWIN) == 0;
+}
+
+static struct bpf_program *first_of(const struct bpf_object *object, const struct bpf_program *twin)
+{
+	const char *name = bpf_program__name(twin);
+	char first[64];
+
+	snprintf(first, sizeof(first), "%.*s", (int)(strlen(name) - strlen(TWIN)), name);
+	return bpf_object__find_program_by_name(object, first);
+}
+
+/* The network's interrupts come in between, on any kernel. */
+static bool is_interrupted(const struct bpf_program *prog)
+{
+	const char *name = bpf_program__name(prog);
+
+	return strcmp(name, "sock_state") == 0 || strcmp(name, "sock_destroyed") == 0;
+}
+
+void programs_choose(struct programs *p)
+{
+	struct bpf_program *prog, *first;
+
+	bpf_object__for_each_program(prog, p->object)
+	{
+		if (!is_twin(prog))
+			continue;
+		first = first_of(p->object, prog);
+		bpf_program__set_autoload(prog, first && bpf_program__autoload(first) &&
+							(p->preempted || is_interrupted(first)));
+	}
+}
+
+/* One figure that the kernel keeps of a program, by its place in bpf_prog_info. */
+static uint64_t figure_of(const struct bpf_program *prog, size_t figure)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t len = sizeof(info);
+	uint64_t value;
+
+	if (bpf_program__fd(prog) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+		return 0;
+	memcpy(&value, (const char *)&info + figure, sizeof(value));
+	return value;
+}
+
+uint64_t programs_run_ns(const struct programs *p)
+{
+	struct bpf_program *prog;
+	uint64_t total = 0;
+
+	bpf_object__for_each_program(prog, p->object)
+	{
+		total += figure_of(prog, offsetof(struct bpf_prog_info, run_time_ns));
+	}
+	return total;
+}
+
+/* Runs that the kernel left out. A twin's are none of them: its first did the work, or its own
+ * skipped run is counted. */
+static uint64_t skipped(const struct programs *p)
+{
+	struct bpf_program *prog;
+	uint64_t total = 0;
+
+	bpf_object__for_each_program(prog, p->object)
+	{
+		if (!is_twin(prog))
+			total += figure_of(prog, offsetof(struct bpf_prog_info, recursion_misses));
+	}
+	return total;
+}
+
+static uint64_t missed_now(const struct programs *p)
+{
+	uint64_t runs = skipped(p), made_up = p->control->made_up;
+
+	return runs > made_up ? runs - made_up : 0;
+}
+
+uint64_t programs_missed(struct programs *p)
+{
+	uint64_t missed = missed_now(p), again;
+
+	if (missed <= p->missed)
+		return p->missed;
+	/* a twin may just have been about to begin */
+	again = missed_now(p);
+	if (again < missed)
+		missed = again;
+	if (missed > p->missed)
+		p->missed = missed;
+	return p->missed;
+}
+
+static int attach(struct programs *p, struct bpf_program *prog, char ret_why[static 256])
+{
+	struct bpf_link *link;
+	int err;
+
+	if (!bpf_program__autoload(prog) || bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE)
+		return 0;
+	if (p->n == PROGRAMS_MAX)
+		return -E2BIG;
+	link = bpf_program__attach(prog);
+	if (!link) {
+		err = -errno;
+		snprintf(ret_why, 256, "cannot attach %s: %s", bpf_program__section_name(prog),
+			strerror(-err));
+		return err;
+	}
+	p->links[p->n++] = link;
+	return 0;
+}
+
+/* A twin is to run behind its first. Of a function's programs the kernel runs the latest first, of
+ * a tracepoint's the earliest. */
+static bool is_early(const struct bpf_program *prog)
+{
+	bool function = bpf_program__type(prog) == BPF_PROG_TYPE_TRACING &&
+			bpf_program__expected_attach_type(prog) != BPF_TRACE_RAW_TP;
+
+	return is_twin(prog) == function;
+}
+
+/* In another order everything would be told twice: each twin makes up for what nobody skipped. */
+static bool order_holds(const struct programs *p)
+{
+	_close_ int one = -1, other = -1;
+	uint64_t made_up;
+	int ends[2];
+	char byte = 0;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return true;
+	one = ends[0];
+	other = ends[1];
+	if (send(one, &byte, 1, 0) < 0 || recv(other, &byte, 1, 0) < 0)
+		return true;
+	made_up = p->control->made_up;
+	return made_up <= skipped(p);
+}
+
+int programs_attach(struct programs *p, char ret_why[static 256])
+{
+	struct bpf_program *prog;
+	int err = 0;
+
+	for (int early = 1; early >= 0; early--)
+		bpf_object__for_each_program(prog, p->object)
+		{
+			if (!err && is_early(prog) == early)
+				err = attach(p, prog, ret_why);
+		}
+	if (!err && p->preempted && !order_holds(p)) {
+		snprintf(ret_why, 256, "this kernel runs programs in an unknown order");
+		err = -ENOTSUP;
+	}
+	return err;
+}
+
+void programs_detach(struct programs *p)
+{
+	while (p->n)
+		bpf_link__destroy(p->links[--p->n]);
+}
