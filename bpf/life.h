@@ -152,9 +152,9 @@ enum {
 
 /* A socket's changes come one at a time; those of other sockets come into these two by the
  * network's interrupts, on any kernel. */
-TWINS("tp_btf/inet_sock_set_state", sock_state, struct sock *sk, int old, int new)
+TRIPLETS("tp_btf/inet_sock_set_state", sock_state, struct sock *sk, int old, int new)
 {
-	if (!twin_due(which, bpf_get_socket_cookie(sk), new) || !is_tcp(sk) ||
+	if (!change_due(which, sk, new) || !is_tcp(sk) ||
 		old == new) /* the same: close() after shutdown() */
 		return 0;
 	if (new == TCP_SYN_SENT)
@@ -166,9 +166,9 @@ TWINS("tp_btf/inet_sock_set_state", sock_state, struct sock *sk, int old, int ne
 	return 0;
 }
 
-TWINS("tp_btf/tcp_destroy_sock", sock_destroyed, struct sock *sk)
+TRIPLETS("tp_btf/tcp_destroy_sock", sock_destroyed, struct sock *sk)
 {
-	if (twin_due(which, bpf_get_socket_cookie(sk), TASK_DESTROYED))
+	if (change_due(which, sk, TASK_DESTROYED))
 		state_destroyed(ctx, sk);
 	return 0;
 }
@@ -198,7 +198,7 @@ static __always_inline void proc_undecided(
 
 static __always_inline bool proc_due(enum which which, struct task_struct *task, __u32 what)
 {
-	return !twins || twin_due(which, BPF_CORE_READ(task, pid), what);
+	return !twins || twin_due(which, BPF_CORE_READ(task, pid), what, which == TWIN);
 }
 
 TWINS("tp_btf/sched_process_exec", proc_exec, struct task_struct *task, int old_pid,

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Programs in pairs. While a program is under way the kernel skips it for whatever else comes to it
- * on the same CPU: an interrupt, and where threads can preempt programs, another thread. So such a
- * program has a twin on the same hook, which runs right after it and does its work if it was
- * skipped; only what both were skipped for is missed.
+ * Programs with twins. While a program is under way the kernel skips it for whatever else comes to
+ * it on the same CPU: an interrupt, and where threads can preempt programs, another thread. So such
+ * a program has a twin on the same hook, which runs right after it and does its work if it was
+ * skipped; where both come, it has two. Only what all of them were skipped for is missed.
  */
 #pragma once
 #include "knobs.h"
 #include "maps.h"
 #include <bpf/bpf_helpers.h>
 
-enum which { FIRST, TWIN };
+enum which { FIRST, TWIN, TRIPLET };
 
 #define MARKS_BITS 12
 
-/* What the first of a pair has begun to work on: the twin that finds it has nothing to do. By a
- * hash of it; two that share a place make work done twice if one comes between the other's pair. */
+/* What has begun to be worked on: a twin that finds it has nothing to do. By a hash of it; two that
+ * share a place make work done twice if one comes in between the other's programs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1u << MARKS_BITS);
@@ -23,10 +23,10 @@ struct {
 	__type(value, __u64);
 } marks SEC(".maps");
 
-/* Whether this one of a pair is to do the work; to be asked before anything else, for what the
- * kernel skips is counted by the run. of: the number of the thread or socket that only one program
- * of the pair works on at a time; task: less than 64, to tell an object's pairs apart. */
-static __always_inline bool twin_due(enum which which, __u64 of, __u32 task)
+/* Whether this one is to do the work; to be asked before anything else, for what the kernel skips
+ * is counted by the run. of: the number of the thread or socket that only one of them works on at a
+ * time; task: less than 64, to tell an object's tasks apart; last: no other comes after it. */
+static __always_inline bool twin_due(enum which which, __u64 of, __u32 task, bool last)
 {
 	__u32 at = ((__u32)of * 0x9e3779b1u) >> (32 - MARKS_BITS), zero = 0;
 	volatile __u64 *mark = bpf_map_lookup_elem(&marks, &at);
@@ -35,39 +35,52 @@ static __always_inline bool twin_due(enum which which, __u64 of, __u32 task)
 
 	if (!mark)
 		return which == FIRST;
-	if (which == FIRST) {
-		*mark = key;
-		return true;
-	}
-	if (*mark == key) {
-		*mark = 0;
+	if (which != FIRST && *mark == key) {
+		if (last)
+			*mark = 0;
 		return false;
 	}
+	if (!last)
+		*mark = key;
+	if (which == FIRST)
+		return true;
 	ctl = bpf_map_lookup_elem(&control, &zero);
 	if (ctl)
 		__sync_fetch_and_add(&ctl->made_up, 1);
 	return true;
 }
 
+/* The same of a change of a socket, whose number is not used again: the mark may be left behind. */
+static __always_inline bool change_due(enum which which, struct sock *sk, __u32 task)
+{
+	return twin_due(which, bpf_get_socket_cookie(sk), task, which == TRIPLET);
+}
+
 /* The same of a call of the current thread, in which only other threads can come in between. */
 static __always_inline bool call_due(enum which which, __u32 task)
 {
-	return !twins || twin_due(which, (__u32)bpf_get_current_pid_tgid(), task);
+	return !twins || twin_due(which, (__u32)bpf_get_current_pid_tgid(), task, which == TWIN);
 }
 
-/* Defines both, as BPF_PROG does one; the body is told which by `which`. */
-#define TWINS(section, name, args...)                                                              \
-	static __always_inline int name##_either(                                                  \
-		unsigned long long *ctx, ##args, enum which which);                                \
+#define TWIN_PROG(section, name, body, which, args...)                                             \
 	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wint-conversion\"")      \
 		SEC(section) int                                                                   \
 		name(unsigned long long *ctx)                                                      \
 	{                                                                                          \
-		return name##_either(___bpf_ctx_cast(args), FIRST);                                \
+		return body(___bpf_ctx_cast(args), which);                                         \
 	}                                                                                          \
-	SEC(section) int name##_twin(unsigned long long *ctx)                                      \
-	{                                                                                          \
-		return name##_either(___bpf_ctx_cast(args), TWIN);                                 \
-	}                                                                                          \
-	_Pragma("GCC diagnostic pop") static __always_inline int name##_either(                    \
-		unsigned long long *ctx, ##args, enum which which)
+	_Pragma("GCC diagnostic pop")
+
+/* A program and its twin, as BPF_PROG defines one; the body is told which by `which`. */
+#define TWINS(section, name, args...)                                                              \
+	static __always_inline int name##_any(unsigned long long *ctx, ##args, enum which which);  \
+	TWIN_PROG(section, name, name##_any, FIRST, args)                                          \
+	TWIN_PROG(section, name##_twin, name##_any, TWIN, args)                                    \
+	static __always_inline int name##_any(unsigned long long *ctx, ##args, enum which which)
+
+#define TRIPLETS(section, name, args...)                                                           \
+	static __always_inline int name##_any(unsigned long long *ctx, ##args, enum which which);  \
+	TWIN_PROG(section, name, name##_any, FIRST, args)                                          \
+	TWIN_PROG(section, name##_twin, name##_any, TWIN, args)                                    \
+	TWIN_PROG(section, name##_triplet, name##_any, TRIPLET, args)                              \
+	static __always_inline int name##_any(unsigned long long *ctx, ##args, enum which which)

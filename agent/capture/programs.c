@@ -11,22 +11,29 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define TWIN "_twin" /* the end of its name */
+/* The ends of their names. */
+static const char TWIN[] = "_twin", TRIPLET[] = "_triplet";
+
+static bool ends_with(const char *name, const char *end)
+{
+	size_t n = strlen(name), m = strlen(end);
+
+	return n > m && strcmp(name + n - m, end) == 0;
+}
 
 static bool is_twin(const struct bpf_program *prog)
 {
-	const char *name = bpf_program__name(prog);
-	size_t n = strlen(name), end = strlen(TWIN);
-
-	return n > end && strcmp(name + n - end, TWIN) == 0;
+	return ends_with(bpf_program__name(prog), TWIN) ||
+	       ends_with(bpf_program__name(prog), TRIPLET);
 }
 
+/* The program that it is a twin of. */
 static struct bpf_program *first_of(const struct bpf_object *object, const struct bpf_program *twin)
 {
 	const char *name = bpf_program__name(twin);
 	char first[64];
 
-	snprintf(first, sizeof(first), "%.*s", (int)(strlen(name) - strlen(TWIN)), name);
+	snprintf(first, sizeof(first), "%.*s", (int)(strrchr(name, '_') - name), name);
 	return bpf_object__find_program_by_name(object, first);
 }
 
@@ -44,11 +51,14 @@ void programs_choose(struct programs *p)
 
 	bpf_object__for_each_program(prog, p->object)
 	{
+		bool needed = p->preempted;
+
 		if (!is_twin(prog))
 			continue;
 		first = first_of(p->object, prog);
-		bpf_program__set_autoload(prog, first && bpf_program__autoload(first) &&
-							(p->preempted || is_interrupted(first)));
+		if (first && is_interrupted(first) && ends_with(bpf_program__name(prog), TWIN))
+			needed = true;
+		bpf_program__set_autoload(prog, needed && first && bpf_program__autoload(first));
 	}
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The programs of a BPF object: which are loaded, on their hooks, and what the kernel says of them.
- * Some come in pairs: bpf/twin.h. One thread.
+ * Some have twins: bpf/twin.h. One thread.
  */
 #pragma once
 #include "weft/control.h"

@@ -39,7 +39,7 @@ def test_no_macro_hides_a_return():
         for line in joined.splitlines():
             if not re.match(r"\s*#\s*define\b", line) or not re.search(r"\breturn\b", line):
                 continue
-            if not re.search(r"\bint [\w#]+\([^()]*\)\s*\{", line):  # else it defines a whole function
+            if not re.search(r"\bint\s+[\w#]+\([^()]*\)\s*\{", line):  # else it defines a whole function
                 found.append(f"{path}: {line.split('(')[0].strip()}")
     assert not found, "\n".join(found)
 

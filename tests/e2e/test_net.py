@@ -7,9 +7,10 @@ import subprocess
 import time
 
 import pytest
-from weftlib.clock import patience
+from weftlib.clock import SCALE, patience
 from weftlib.spans import check_sane
 
+LINUX = int(os.uname().release.partition(".")[0])
 PORT = 8080
 
 SERVER = """
@@ -18,7 +19,7 @@ host, port = sys.argv[1], int(sys.argv[2])
 listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 listener.bind((host, port))
-listener.listen(128)
+listener.listen(4096)  # all that may come at once: what does not fit is reset
 def serve(conn):
     head = b""
     while got := conn.recv(4096):
@@ -34,7 +35,11 @@ while True:
 
 # argv: host, port, prefix of the paths, connections, requests on each; stdin: go
 CLIENT = """
-import socket, sys, threading
+import os, socket, sys, threading, traceback
+def failed(what):
+    traceback.print_exception(what.exc_type, what.exc_value, what.exc_traceback)
+    os._exit(1)
+threading.excepthook = failed
 host, port, what, conns, each = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
 def run(n):
     conn = socket.create_connection((host, port), timeout=20)
@@ -45,7 +50,7 @@ def run(n):
         conn.sendall(f"GET /{what}/{n}/{i} HTTP/1.1\\r\\nHost: t\\r\\n\\r\\n".encode())
         reply = b""
         while not reply.endswith(b"\\r\\n\\r\\nok"):
-            reply += conn.recv(4096) or sys.exit("closed")
+            reply += conn.recv(4096) or os._exit(2)
     conn.close()
 threads = [threading.Thread(target=run, args=(n,)) for n in range(conns)]
 for thread in threads:
@@ -172,12 +177,13 @@ def test_changes_inside_changes(lab, net, hooks):
                    check=True)
     serve(lab, net, "client", "127.0.0.1", PORT, "leaf")
     agent = lab.weft(hooks=hooks[0], transport=hooks[1])
-    calls = [call(lab, net, "client", "127.0.0.1", PORT, f"short{i}", conns=300, each=1) for i in range(4)]
+    conns = 300 if SCALE == 1 else 50 if LINUX < 7 else 12  # where threads preempt programs, so many miss some, counted
+    calls = [call(lab, net, "client", "127.0.0.1", PORT, f"short{i}", conns=conns, each=1) for i in range(4)]
     assert [c.wait(patience(30)) for c in calls] == [0] * 4
     spans = agent.stop()
     check_sane(spans)
     # Linux 6.18 does not always run its tracepoints there, twins or not
-    assert sum(linked(spans, f"short{i}", "leaf", 300) for i in range(4)) >= 1188
+    assert sum(linked(spans, f"short{i}", "leaf", conns) for i in range(4)) >= 0.99 * 4 * conns
 
 
 @pytest.mark.core
