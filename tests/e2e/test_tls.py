@@ -326,10 +326,10 @@ def test_many_short_ones(traced, need):
     traced.process([servers.python(), "-c", "import ctypes, time; ctypes.CDLL('libgnutls.so.30'); time.sleep(300)"], "idle")
     until(lambda: traced.agent.metrics()["weft_tls_libraries"] == 2, "not both are probed")
     url = f"https://localhost:{leaf.port}/leaf/a"
-    ask(traced, "curl", servers.which("curl"), "-k", "-s", "-o", "/dev/null", url)
+    ask(traced, "curl", servers.which("curl"), "-4", "-k", "-s", "-o", "/dev/null", url)
     before = traced.agent.metrics(), traced.agent.descriptors()
     ask(traced, "sh", "/bin/sh", "-c", f"""i=0; while [ $i -lt {count} ]; do i=$((i+1))
-        {servers.which("curl")} -k -s -o /dev/null {url} & [ $((i % 8)) = 0 ] && wait; done; wait""")
+        {servers.which("curl")} -4 -k -s -o /dev/null {url} & [ $((i % 8)) = 0 ] && wait; done; wait""")
     m = traced.agent.settle()
     for name in ("weft_tls_libraries", "weft_map_bytes"):
         assert m[name] == before[0][name], name
