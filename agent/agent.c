@@ -479,7 +479,7 @@ static void turn(struct agent *a, uint64_t *busy_ns, const sigset_t *unblocked)
 		a->unix_offset = clock_unix_offset(a->unix_offset);
 		a->offset_read_ns = now;
 		missed = capture_missed(a->capture);
-		if (missed != a->missed) {
+		if (missed > a->missed) {
 			a->missed = missed;
 			trace_unseen(a->trace, 0, now);
 			capture_unix_lost(a->capture);

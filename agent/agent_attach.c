@@ -59,7 +59,7 @@ static int choose_hooks(struct agent *a)
 static bool is_preempted(const struct agent *a)
 {
 	return a->features.preempts_tracepoints ||
-	       (a->features.preempts && a->hooks == HOOKS_FENTRY);
+	       (a->features.may_preempt && a->hooks == HOOKS_FENTRY);
 }
 
 /* Opens the chosen hooks; with `auto` the next ones if they do not load, for the small programs

@@ -65,6 +65,8 @@ static __always_inline struct conn *conn_make(struct sock *sk, struct conn *fres
 {
 	__u64 key = (__u64)sk;
 
+	if (!(fresh->flags & CONN_UNIX))
+		fresh->ino = READ(sk, __sk_common.skc_cookie.counter);
 	bpf_map_update_elem(&conns, &key, fresh, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&conns, &key);
 }
@@ -133,7 +135,7 @@ static __always_inline __u32 conn_counted(const struct conn *c, __u8 dir)
 }
 
 /* Too large to stand in every program, and on its stack. */
-static __noinline bool conn_tell_unix(void *ctx, struct sock *sk, struct conn *c, __u32 slot)
+static __noinline int conn_tell_unix(void *ctx, struct sock *sk, struct conn *c, __u32 slot)
 {
 	bool accepted = c->flags & CONN_ACCEPTED || unix_address(sk);
 	struct scratch *s = scratch_get(slot);
@@ -141,9 +143,10 @@ static __noinline bool conn_tell_unix(void *ctx, struct sock *sk, struct conn *c
 	struct unix_address *at;
 	struct sock *peer = unix_peer(sk);
 	__s32 len;
+	int err;
 
 	if (!s)
-		return false;
+		return -ENOENT;
 	open = (struct weft_open_unix *)&s->copied;
 	__builtin_memset(open, 0, sizeof(*open));
 	record_head(&open->open.head, WEFT_RECORD_OPEN,
@@ -163,16 +166,17 @@ static __noinline bool conn_tell_unix(void *ctx, struct sock *sk, struct conn *c
 	if (len > 0 && len <= WEFT_PATH_LEN &&
 		!bpf_probe_read_kernel(open->path, sizeof(open->path), at->name[0].sun_path))
 		open->path_len = len;
-	if (emit_life(ctx, open, sizeof(*open)))
-		return false;
-	c->flags |= CONN_OPENED;
-	return true;
+	err = emit_life(ctx, open, sizeof(*open));
+	if (!err)
+		c->flags |= CONN_OPENED;
+	return err;
 }
 
 /* Tells the agent of the connection, which is no Unix socket's. */
-static __noinline bool conn_tell(void *ctx, struct sock *sk, struct conn *c)
+static __noinline int conn_tell(void *ctx, struct sock *sk, struct conn *c)
 {
 	struct weft_open open = {};
+	int err;
 
 	record_head(&open.head, WEFT_RECORD_OPEN, 0, sizeof(open));
 	if (c->flags & CONN_CLIENT) {
@@ -187,17 +191,17 @@ static __noinline bool conn_tell(void *ctx, struct sock *sk, struct conn *c)
 	open.conn = c->id;
 	open.connect_ns = c->connect_ns;
 	sock_addresses(sk, &open);
-	if (emit_life(ctx, &open, sizeof(open)))
-		return false;
-	c->flags |= CONN_OPENED;
-	return true;
+	err = emit_life(ctx, &open, sizeof(open));
+	if (!err)
+		c->flags |= CONN_OPENED;
+	return err;
 }
 
 /* The same, once. A lost announcement is repeated with the next record. */
-static __always_inline bool conn_announce(void *ctx, struct sock *sk, struct conn *c, __u32 slot)
+static __always_inline int conn_announce(void *ctx, struct sock *sk, struct conn *c, __u32 slot)
 {
 	if (c->flags & CONN_OPENED)
-		return true;
+		return 0;
 	return c->flags & CONN_UNIX ? conn_tell_unix(ctx, sk, c, slot) : conn_tell(ctx, sk, c);
 }
 
@@ -320,7 +324,7 @@ static __always_inline struct conn *conn_find_own(void *ctx, struct sock *sk)
 
 #ifndef WEFT_TRUSTED_SOCKS
 	if (c && !conn_is_of(c, sk)) {
-		conn_ended(ctx, sk, c, 0);
+		conn_ended(ctx, sk, c, WEFT_END_MISSED);
 		conn_forget(sk);
 		return NULL;
 	}

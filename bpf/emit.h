@@ -59,6 +59,15 @@ static __always_inline long emit(void *ctx, void *record, __u64 size, enum emit_
 	return err;
 }
 
+/* As what a record of a call is lost that could not be handed over. */
+static __always_inline enum weft_kernel_counter lost_why(long err)
+{
+	/* the CPU has no perf buffer */
+	if (use_perf && (err == -ENOENT || err == -EOPNOTSUPP))
+		return WEFT_COUNT_LOST_CPU;
+	return WEFT_COUNT_LOST_FULL;
+}
+
 static __always_inline void count_life(long err)
 {
 	struct weft_counts *c = counts_get(0);

@@ -31,7 +31,7 @@ enum slot {
 };
 
 /* Beside those, to tell twins apart. */
-enum { TASK_SHUT = 32, TASK_RELEASED };
+enum { TASK_SHUT = 32, TASK_RELEASED, TASK_CALL = 16 /* and a slot */ };
 
 /* A call returned. msg is NULL if its bytes lie in the kernel's pages. */
 static __always_inline int on_call(void *ctx, struct socket *socket, const struct msghdr *msg,
@@ -45,7 +45,7 @@ static __always_inline int on_call(void *ctx, struct socket *socket, const struc
 	struct scratch *s;
 	struct conn *c;
 
-	if (!call_due(which, slot))
+	if (!call_due(which, TASK_CALL + slot))
 		return 0;
 	if (which == TWIN)
 		slot += TWIN_SLOT;
@@ -110,7 +110,7 @@ TWINS("fexit/inet_sendpage", sent_page, struct socket *socket, void *page, int o
 {
 	struct sock *sk = socket->sk;
 
-	/* which has no such call: it becomes a message */
+	/* which has no such call: it becomes a message; nor are there twins where this exists */
 	if (sk && sk->sk_protocol == IPPROTO_MPTCP)
 		return 0;
 	return on_call(ctx, socket, NULL, size, ret, flags, WEFT_SEND, SLOT_FILE_SENT, which);

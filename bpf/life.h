@@ -44,7 +44,7 @@ static __always_inline void proc_undecided(
 static __always_inline void on_connect(void *ctx, struct sock *sk)
 {
 	enum caller_how how = caller_how((struct task_struct *)bpf_get_current_task_btf());
-	struct conn *c = conn_find(sk);
+	struct conn *c = conn_find_own(ctx, sk);
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 tgid = id >> 32;
 	struct conn fresh;
@@ -131,7 +131,7 @@ static __always_inline void state_changed(void *ctx, struct sock *sk, int old, i
 
 static __always_inline void state_destroyed(void *ctx, struct sock *sk)
 {
-	struct conn *c = conn_find(sk);
+	struct conn *c = conn_find_own(ctx, sk);
 
 	if (!c)
 		return;

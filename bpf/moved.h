@@ -224,12 +224,7 @@ static __always_inline int moved_emit(void *ctx, __u32 slot, __u64 size, struct 
 	if (size > sizeof(s->data) + WEFT_CAPTURE_BYTES)
 		return 0;
 	err = emit(ctx, s, size, tries % LOOK_EVERY ? EMIT_QUIET : EMIT_LOOK);
-	if (!err)
-		cnt->v[WEFT_COUNT_EMITTED]++;
-	else if (use_perf && (err == -ENOENT || err == -EOPNOTSUPP))
-		cnt->v[WEFT_COUNT_LOST_CPU]++; /* it has no buffer */
-	else
-		cnt->v[WEFT_COUNT_LOST_FULL]++;
+	cnt->v[err ? lost_why(err) : WEFT_COUNT_EMITTED]++;
 	return 0;
 }
 
@@ -345,6 +340,7 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 	__u8 was = c->start;
 	__u32 end, slot;
 	bool tls, fresh;
+	int err;
 	__u64 what;
 
 	barrier(); /* or clang keeps what it has stored, by every way that leads here */
@@ -399,9 +395,10 @@ static __always_inline int moved(void *ctx, struct sock *sk, __u8 dir, __u32 n, 
 		c->connect_ns = 0; /* what the thread does now says nothing of then */
 	}
 	/* before the record's time is taken: an announcement must be the older of the two */
-	if (!conn_announce(ctx, sk, c, slot)) {
+	err = conn_announce(ctx, sk, c, slot);
+	if (err) {
 		c->flags &= ~CONN_FRAMES;
-		return moved_untold(c, dir, n, cnt, WEFT_COUNT_LOST_FULL);
+		return moved_untold(c, dir, n, cnt, lost_why(err));
 	}
 	/* of TLS only how it begins is told: what it carries comes from its library */
 	if (tls && c->moved[dir & 1] >= WEFT_TLS_HELLO_BYTES)

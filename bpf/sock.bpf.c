@@ -112,6 +112,8 @@ static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, st
 	}
 }
 
+#define TASK_CALL 16 /* and a direction: see call_due() */
+
 static __always_inline int on_moved(
 	void *ctx, struct sock *sk, int ret, int flags, __u8 dir, enum which which)
 {
@@ -123,7 +125,7 @@ static __always_inline int on_moved(
 	struct conn *c;
 
 	/* without a socket never; the verifier of Ubuntu's 6.8 does not know */
-	if (!sk || !call_due(which, dir))
+	if (!sk || !call_due(which, TASK_CALL + dir))
 		return 0;
 	if (ret <= 0) {
 		if (dir == WEFT_RECV && start_asked(ret, flags))

@@ -12,41 +12,50 @@
 
 enum which { FIRST, TWIN, TRIPLET };
 
-#define MARKS_BITS 12
+#define MARKS_BITS 8
 
-/* What has begun to be worked on: a twin that finds it has nothing to do. By a hash of it; two that
- * share a place make work done twice if one comes in between the other's programs. */
+/* What has begun to be worked on: a twin that finds it has nothing to do. By CPU, for a program and
+ * its twin run on one, but for the rare thread that is preempted and moved just in between; and by
+ * a hash. Where a mark was overwritten, work is done twice. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1u << MARKS_BITS);
+	__uint(max_entries,
+		1u << MARKS_BITS); /* resized before load: for each CPU that is present */
 	__type(key, __u32);
 	__type(value, __u64);
 } marks SEC(".maps");
 
 /* Whether this one is to do the work; to be asked before anything else, for what the kernel skips
  * is counted by the run. of: the number of the thread or socket that only one of them works on at a
- * time; task: less than 64, to tell an object's tasks apart; last: no other comes after it. */
+ * time; task: less than 64, to tell an object's tasks apart; last: no other comes after it. A mark
+ * outlives a twin that was skipped itself; should the first be skipped the very next time, that is
+ * missed, and counted. */
 static __always_inline bool twin_due(enum which which, __u64 of, __u32 task, bool last)
 {
-	__u32 at = ((__u32)of * 0x9e3779b1u) >> (32 - MARKS_BITS), zero = 0;
-	volatile __u64 *mark = bpf_map_lookup_elem(&marks, &at);
 	__u64 key = of << 6 | task;
+	__u32 at = ((__u32)key * 0x9e3779b1u) >> (32 - MARKS_BITS), zero = 0;
+	volatile __u64 *mark;
 	struct weft_control *ctl;
 
-	if (!mark)
+	at += bpf_get_smp_processor_id() << MARKS_BITS;
+	mark = bpf_map_lookup_elem(&marks, &at);
+	if (!mark) /* a CPU that was added later */
 		return which == FIRST;
-	if (which != FIRST && *mark == key) {
+	if (which == FIRST) {
+		*mark = key;
+		return true;
+	}
+	if (*mark == key) {
 		if (last)
 			*mark = 0;
 		return false;
 	}
+	ctl = bpf_map_lookup_elem(&control, &zero);
+	if (!ctl || !ctl->attached) /* the first may not be there yet */
+		return false;
+	__sync_fetch_and_add(&ctl->made_up, 1);
 	if (!last)
 		*mark = key;
-	if (which == FIRST)
-		return true;
-	ctl = bpf_map_lookup_elem(&control, &zero);
-	if (ctl)
-		__sync_fetch_and_add(&ctl->made_up, 1);
 	return true;
 }
 

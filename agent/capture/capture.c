@@ -145,6 +145,8 @@ static int set_up(
 	programs_choose(&c->programs);
 	err = map_for_each_cpu(c, "scratches", c->programs.preempted ? 2 : 1);
 	if (!err)
+		err = map_for_each_cpu(c, "marks", 1);
+	if (!err)
 		err = map_resize(c, "procs", options->max_processes);
 	if (!err) /* about as many can end as are known */
 		err = map_resize(c, "kept", options->max_connections + options->max_processes);

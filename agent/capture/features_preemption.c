@@ -17,6 +17,7 @@ void features_preemption(struct features *f, const char *version, const char *ch
 {
 	static const char *const preempting[] = {"full", "lazy", "rt", NULL};
 	static const char *const never[] = {"none", "voluntary", NULL};
+	bool seven = strtol(f->release, NULL, 10) >= 7;
 	const char *name;
 
 	if (strstr(version, "PREEMPT_RT"))
@@ -25,9 +26,12 @@ void features_preemption(struct features *f, const char *version, const char *ch
 		name = "voluntary";
 	else if (!strstr(version, "PREEMPT_DYNAMIC"))
 		name = "full";
+	else if (!chosen[0] || (seven && is_one_of(chosen, never))) /* a word that it ignores */
+		name = "dynamic";
 	else
-		name = chosen[0] ? chosen : "dynamic";
+		name = chosen;
 	snprintf(f->preemption, sizeof(f->preemption), "%s", name);
-	f->preempts_tracepoints = strtol(f->release, NULL, 10) >= 7 && !is_one_of(name, never);
-	f->preempts = !f->preempts_tracepoints && is_one_of(name, preempting);
+	f->may_preempt = !is_one_of(name, never);
+	f->preempts_tracepoints = seven && f->may_preempt;
+	f->preempts = !seven && is_one_of(name, preempting);
 }

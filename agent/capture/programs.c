@@ -6,6 +6,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -111,17 +112,17 @@ static uint64_t missed_now(const struct programs *p)
 
 uint64_t programs_missed(struct programs *p)
 {
-	uint64_t missed = missed_now(p), again;
+	uint64_t known = p->missed, missed = missed_now(p), again;
 
-	if (missed <= p->missed)
-		return p->missed;
+	if (missed <= known)
+		return known;
 	/* a twin may just have been about to begin */
 	again = missed_now(p);
 	if (again < missed)
 		missed = again;
-	if (missed > p->missed)
-		p->missed = missed;
-	return p->missed;
+	while (missed > known && !atomic_compare_exchange_weak(&p->missed, &known, missed))
+		;
+	return missed > known ? missed : known;
 }
 
 static int attach(struct programs *p, struct bpf_program *prog, char ret_why[static 256])
@@ -144,21 +145,28 @@ static int attach(struct programs *p, struct bpf_program *prog, char ret_why[sta
 	return 0;
 }
 
-/* A twin is to run behind its first. Of a function's programs the kernel runs the latest first, of
- * a tracepoint's the earliest. */
-static bool is_early(const struct bpf_program *prog)
+static bool is_on_function(const struct bpf_program *prog)
 {
-	bool function = bpf_program__type(prog) == BPF_PROG_TYPE_TRACING &&
-			bpf_program__expected_attach_type(prog) != BPF_TRACE_RAW_TP;
-
-	return is_twin(prog) == function;
+	return bpf_program__type(prog) == BPF_PROG_TYPE_TRACING &&
+	       bpf_program__expected_attach_type(prog) != BPF_TRACE_RAW_TP;
 }
 
-/* In another order everything would be told twice: each twin makes up for what nobody skipped. */
-static bool order_holds(const struct programs *p)
+static struct bpf_program *twin_of(const struct bpf_object *object, const struct bpf_program *first)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s%s", bpf_program__name(first), TWIN);
+	return bpf_object__find_program_by_name(object, name);
+}
+
+#define ORDER_CALLS 64
+
+/* In another order everything would be told twice: each twin makes up for what nobody skipped. A
+ * few are none: threads that were inside a function before its first program was there. */
+static bool order_holds(struct programs *p)
 {
 	_close_ int one = -1, other = -1;
-	uint64_t made_up;
+	uint64_t made_up = p->control->made_up, runs = skipped(p);
 	int ends[2];
 	char byte = 0;
 
@@ -166,28 +174,39 @@ static bool order_holds(const struct programs *p)
 		return true;
 	one = ends[0];
 	other = ends[1];
-	if (send(one, &byte, 1, 0) < 0 || recv(other, &byte, 1, 0) < 0)
-		return true;
-	made_up = p->control->made_up;
-	return made_up <= skipped(p);
+	for (int i = 0; i < ORDER_CALLS; i++)
+		if (send(one, &byte, 1, 0) < 0 || recv(other, &byte, 1, 0) < 0)
+			return true;
+	made_up = p->control->made_up - made_up;
+	return made_up < skipped(p) - runs + ORDER_CALLS;
 }
 
+/* A twin is to run behind its first. Of a function's programs the kernel runs the latest first, of
+ * a tracepoint's the earliest, which is how they come here. */
 int programs_attach(struct programs *p, char ret_why[static 256])
 {
-	struct bpf_program *prog;
+	struct bpf_program *prog, *twin;
 	int err = 0;
 
-	for (int early = 1; early >= 0; early--)
-		bpf_object__for_each_program(prog, p->object)
-		{
-			if (!err && is_early(prog) == early)
-				err = attach(p, prog, ret_why);
+	bpf_object__for_each_program(prog, p->object)
+	{
+		if (is_on_function(prog)) {
+			if (is_twin(prog))
+				continue;
+			twin = twin_of(p->object, prog);
+			err = twin ? attach(p, twin, ret_why) : 0;
 		}
-	if (!err && p->preempted && !order_holds(p)) {
-		snprintf(ret_why, 256, "this kernel runs programs in an unknown order");
-		err = -ENOTSUP;
+		if (!err)
+			err = attach(p, prog, ret_why);
+		if (err)
+			return err;
 	}
-	return err;
+	p->control->attached = 1;
+	if (p->preempted && !order_holds(p)) {
+		snprintf(ret_why, 256, "this kernel runs programs in an unknown order");
+		return -ENOTSUP;
+	}
+	return 0;
 }
 
 void programs_detach(struct programs *p)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The programs of a BPF object: which are loaded, on their hooks, and what the kernel says of them.
- * Some have twins: bpf/twin.h. One thread.
+ * Some have twins: bpf/twin.h.
  */
 #pragma once
 #include "weft/control.h"
@@ -20,7 +20,7 @@ struct programs {
 	bool preempted; /* threads can preempt them */
 	struct bpf_link *links[PROGRAMS_MAX];
 	unsigned n; /* of links */
-	uint64_t missed;
+	_Atomic uint64_t missed;
 };
 
 /* Leaves out the twins that have nothing to do. After the hook set has left out what this kernel
@@ -35,6 +35,6 @@ void programs_detach(struct programs *programs);
 /* Time that they took, in nanoseconds, as far as the kernel measured it (bpf_enable_stats). */
 uint64_t programs_run_ns(const struct programs *programs);
 
-/* Runs that the kernel left out, for the program was under way on that CPU, and that no twin made
- * up for. */
+/* Any thread. Runs that the kernel left out, for the program was under way on that CPU, and that no
+ * twin made up for. */
 uint64_t programs_missed(struct programs *programs);

@@ -111,17 +111,21 @@ static uint64_t key_of(const char *path, const struct stat *st)
 	return XXH3_64bits(v, sizeof(v)) | 1;
 }
 
+/* For want of something that may be there again. */
+static bool is_passing(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
+}
+
 static void refuse(struct tls_files *t, struct tls_file *f, const char *name, const char *library,
 	uint32_t pid, int err)
 {
-	bool again = err == -EMFILE || err == -ENFILE || err == -ENOMEM;
-
 	f->refused = true;
-	f->again_ns = again ? clock_monotonic() + AGAIN_NS : 0;
+	f->again_ns = is_passing(err) ? clock_monotonic() + AGAIN_NS : 0;
 	t->refusals++;
 	log_warn("TLS library cannot be probed: what goes through it is not traced",
 		LOG_STR("library", library), LOG_STR("file", name), LOG_INT("pid", pid),
-		LOG_STR("why", strerror(-err)), LOG_STR("again", again ? "in 10 s" : "no"));
+		LOG_STR("why", strerror(-err)), LOG_STR("again", f->again_ns ? "in 10 s" : "no"));
 }
 
 /* library: whether the process has one that is probed. What hands bytes to one comes after it: a
@@ -135,6 +139,10 @@ static void probe(struct tls_files *t, struct tls_file *f, const char *path, con
 	char self[32];
 	int err;
 
+	f->refused = false;
+	f->again_ns = 0;
+	if (fd < 0 && is_passing(-errno))
+		refuse(t, f, name, "not known yet", pid, -errno);
 	if (fd < 0 || tls_symbols_find(fd, &symbols))
 		return;
 	f->go = symbols.go && !symbols.n;
@@ -220,11 +228,8 @@ static struct tls_file *find(
 	i = table_find(&t->by_key, key);
 	if (i != TABLE_NONE) {
 		f = &t->v[i];
-		if (f->again_ns && clock_monotonic() >= f->again_ns) {
-			f->again_ns = 0;
-			f->refused = false;
+		if (f->again_ns && clock_monotonic() >= f->again_ns)
 			probe(t, f, path, m->name, pid, false);
-		}
 		return f;
 	}
 	f = *budget ? place(t) : NULL;

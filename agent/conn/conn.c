@@ -479,7 +479,8 @@ void conns_on_close(struct conns *all, const struct weft_shut *rec)
 	count(all->counters, COUNT_CONNS_CLOSED);
 	if (rec->head.flags & WEFT_NEVER_UP) {
 		connect_failed(c, rec);
-	} else if (!c->given_up && !c->unselected && !c->sealed && !c->opened) {
+	} else if (!(rec->head.flags & WEFT_END_MISSED) && !c->given_up && !c->unselected &&
+		   !c->sealed && !c->opened) {
 		struct flow flow = {c, WEFT_RECV};
 		struct stream_io io = conn_io(&flow);
 

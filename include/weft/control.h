@@ -25,6 +25,7 @@ struct weft_control {
 	uint64_t
 		ends_kept; /* records put beside the full ring so far; counted up by the programs */
 	uint64_t ends_taken; /* of those: handled; set by the agent */
+	uint32_t attached; /* all programs are on their hooks; set by the agent */
 	uint64_t made_up; /* runs of programs that were skipped, and that their twins did; counted
 			     up by them */
 };

@@ -60,6 +60,7 @@ enum {
 	WEFT_QUIET = 1u << 6, /* DATA: nothing was under way before, if this asks and not answers */
 	WEFT_LOCAL_CLIENT = 1u << 7, /* PROC: it connects to this very host */
 	WEFT_NEVER_UP = 1u << 6, /* CLOSE: the connect failed or was given up */
+	WEFT_END_MISSED = 1u << 5, /* CLOSE: it ended earlier, unseen; recv_seq says nothing */
 	WEFT_SHED = 1u << 4, /* CLOSE: it goes on, but is left out to stay within the budget */
 };
 

@@ -183,7 +183,7 @@ def test_changes_inside_changes(lab, net, hooks):
     spans = agent.stop()
     check_sane(spans)
     # Linux 6.18 does not always run its tracepoints there, twins or not
-    assert sum(linked(spans, f"short{i}", "leaf", conns) for i in range(4)) >= 0.99 * 4 * conns
+    assert sum(linked(spans, f"short{i}", "leaf", conns) for i in range(4)) >= 4 * conns - max(2, 4 * conns // 100)
 
 
 @pytest.mark.core

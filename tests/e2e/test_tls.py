@@ -371,11 +371,14 @@ def test_out_of_descriptors(lab, hooks, need):
     agent = lab.agent
     limits = resource.prlimit(agent.child.pid, resource.RLIMIT_NOFILE)
     assert limits == (hard, hard)
-    # enough to look at a process and to open a library, and not for all its probes
+    # known by the time that it loads the library, at the latest look at it
+    lab.process([servers.python(), "-c", "import time; time.sleep(2); import ssl; time.sleep(300)"], "idle")
+    until(lambda: agent.metrics()["weft_processes_traced"] == 1, "the process is not known")
+    # enough to look at a process, not for all probes
     resource.prlimit(agent.child.pid, resource.RLIMIT_NOFILE, (agent.descriptors() + 3, hard))
-    leaf = servers.nginx(lab, "leaf", tls=True)
-    until(lambda: "Too many open files" in agent.log(), agent.log)
+    until(lambda: "Too many open files" in agent.log(), agent.log, timeout=30)
     resource.prlimit(agent.child.pid, resource.RLIMIT_NOFILE, limits)
+    leaf = servers.nginx(lab, "leaf", tls=True)
     assert agent.metrics()["weft_tls_libraries"] == 0
     # what is used over TLS is looked at again
     def is_probed():

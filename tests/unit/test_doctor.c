@@ -48,7 +48,8 @@ Test(features, preemption)
 		{"7.2.0", "#1 SMP PREEMPT_DYNAMIC", "lazy", "lazy", false, true},
 		{"7.2.0", "#1 SMP PREEMPT_DYNAMIC", "", "dynamic", false, true},
 		{"7.2.0", "#1 SMP PREEMPT_RT", "", "rt", false, true},
-		{"7.2.0", "#1 SMP PREEMPT_DYNAMIC", "none", "none", false, false},
+		{"7.2.0", "#1 SMP PREEMPT_DYNAMIC", "none", "dynamic", false, true},
+		{"7.2.0", "#1 SMP", "", "voluntary", false, false},
 		{"10.0.0", "#1 SMP PREEMPT", "", "full", false, true},
 	};
 
