@@ -251,7 +251,7 @@ def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, tls=False, flags=(), prog
            "DEAD": str(dead), "PYTHONDONTWRITEBYTECODE": "1", **more.pop("env", {})}
     argv = {
         "python": lambda: [python(), paths.APPS / "threads.py"],
-        "gunicorn": lambda: [python(), "-m", "gunicorn", "-w", "4", "--backlog", "256", "-b", f"127.0.0.1:{port}",
+        "gunicorn": lambda: [python(), "-m", "gunicorn", "-w", "4", "--timeout", "300", "--backlog", "256", "-b", f"127.0.0.1:{port}",
                              *([f"--certfile={certificate(lab)}/cert.pem", f"--keyfile={certificate(lab)}/key.pem"]
                                if tls else []), "wsgi:app"],
         "asyncio": lambda: [python(), paths.APPS / "aio.py"],
