@@ -31,7 +31,7 @@ enum slot {
 };
 
 /* Beside those, to tell twins apart. */
-enum { TASK_SHUT = 32, TASK_RELEASED, TASK_CALL = 16 /* and a slot */ };
+enum { TASK_SHUT = 32, TASK_RELEASED };
 
 /* A call returned. msg is NULL if its bytes lie in the kernel's pages. */
 static __always_inline int on_call(void *ctx, struct socket *socket, const struct msghdr *msg,

@@ -112,8 +112,6 @@ static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, st
 	}
 }
 
-#define TASK_CALL 16 /* and a direction: see call_due() */
-
 static __always_inline int on_moved(
 	void *ctx, struct sock *sk, int ret, int flags, __u8 dir, enum which which)
 {

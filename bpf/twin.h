@@ -13,6 +13,7 @@
 enum which { FIRST, TWIN, TRIPLET };
 
 #define MARKS_BITS 8
+#define TASK_CALL  16 /* and a slot: see twin_due() */
 
 /* What has begun to be worked on: a twin that finds it has nothing to do. By CPU, for a program and
  * its twin run on one, but for the rare thread that is preempted and moved just in between; and by
