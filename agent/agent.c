@@ -478,6 +478,7 @@ static void turn(struct agent *a, uint64_t *busy_ns, const sigset_t *unblocked)
 	if (now - a->offset_read_ns > NS_PER_SEC) {
 		a->unix_offset = clock_unix_offset(a->unix_offset);
 		a->offset_read_ns = now;
+		capture_recount(a->capture);
 		missed = capture_missed(a->capture);
 		if (missed > a->missed) {
 			a->missed = missed;

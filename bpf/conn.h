@@ -316,6 +316,17 @@ static __always_inline bool conn_is_of(struct conn *c, struct sock *sk)
 
 #endif
 
+/* The socket is gone: what is known of it goes as well. */
+static __always_inline void conn_over(void *ctx, struct sock *sk, struct conn *c, __u8 flags)
+{
+	__u64 sock = (__u64)sk;
+
+	conn_ended(ctx, sk, c, flags);
+	if (c->flags & CONN_TLS)
+		bpf_map_delete_elem(&tls_sockets, &sock);
+	conn_forget(sk);
+}
+
 /* The state of this very socket. Where it is kept by the socket's address, another's may have been
  * left behind: not every end of a Unix socket is seen, and one of TCP can be missed. */
 static __always_inline struct conn *conn_find_own(void *ctx, struct sock *sk)
@@ -324,8 +335,7 @@ static __always_inline struct conn *conn_find_own(void *ctx, struct sock *sk)
 
 #ifndef WEFT_TRUSTED_SOCKS
 	if (c && !conn_is_of(c, sk)) {
-		conn_ended(ctx, sk, c, WEFT_END_MISSED);
-		conn_forget(sk);
+		conn_over(ctx, sk, c, WEFT_END_MISSED);
 		return NULL;
 	}
 #endif

@@ -10,7 +10,7 @@
 #define WEFT_CASTS
 #endif
 #define WEFT_KERNEL_IOVS
-#define WEFT_SLOTS 10
+#define OWN_SLOTS 10
 #include "gotls.h"
 #include "iter.h"
 #include "life.h"
@@ -35,9 +35,10 @@ enum { TASK_SHUT = 32, TASK_RELEASED };
 
 /* A call returned. msg is NULL if its bytes lie in the kernel's pages. */
 static __always_inline int on_call(void *ctx, struct socket *socket, const struct msghdr *msg,
-	__u64 size, long ret, int flags, __u8 dir, __u32 slot, enum which which)
+	__u64 size, long ret, int flags, __u8 dir, enum slot own, enum which which)
 {
 	enum sock_kind kind = SOCK_OTHER;
+	__u32 slot = call_slot(which, own, dir);
 	struct sock *sk = socket->sk;
 	struct weft_counts *cnt;
 	enum caller_how how;
@@ -45,10 +46,8 @@ static __always_inline int on_call(void *ctx, struct socket *socket, const struc
 	struct scratch *s;
 	struct conn *c;
 
-	if (!call_due(which, TASK_CALL + slot))
+	if (!call_due(which, TASK_CALL + own))
 		return 0;
-	if (which == TWIN)
-		slot += TWIN_SLOT;
 	if (ret <= 0) {
 		if (sk && dir == WEFT_RECV && start_asked(ret, flags))
 			start_answer(ctx, sk);
@@ -110,9 +109,11 @@ TWINS("fexit/inet_sendpage", sent_page, struct socket *socket, void *page, int o
 {
 	struct sock *sk = socket->sk;
 
-	/* which has no such call: it becomes a message; nor are there twins where this exists */
-	if (sk && sk->sk_protocol == IPPROTO_MPTCP)
+	/* which has no such call: it becomes a message */
+	if (sk && sk->sk_protocol == IPPROTO_MPTCP) {
+		call_due(which, TASK_CALL + SLOT_FILE_SENT);
 		return 0;
+	}
 	return on_call(ctx, socket, NULL, size, ret, flags, WEFT_SEND, SLOT_FILE_SENT, which);
 }
 

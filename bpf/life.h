@@ -133,12 +133,8 @@ static __always_inline void state_destroyed(void *ctx, struct sock *sk)
 {
 	struct conn *c = conn_find_own(ctx, sk);
 
-	if (!c)
-		return;
-	conn_ended(ctx, sk, c, 0);
-	if (c->flags & CONN_TLS)
-		tls_forget_socket((__u64)sk);
-	conn_forget(sk);
+	if (c)
+		conn_over(ctx, sk, c, 0);
 }
 
 /* What is told apart where a twin asks whether it is due: first a state. */

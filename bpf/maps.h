@@ -41,17 +41,19 @@ struct {
 	__type(value, __u32);
 } procs SEC(".maps");
 
-/* Programs that record calls and can interrupt one another on one CPU have a slot each: where the
- * kernel preempts them, another thread's call comes in between. No program interrupts itself. */
-#ifndef WEFT_SLOTS
-#define WEFT_SLOTS 2 /* a send's and a receive's */
+/* Each program that records calls has a slot of its own where threads can preempt programs, and its
+ * twin another (twin.h): a call of another thread comes in between. No program interrupts itself.
+ * Elsewhere a send and a receive have one. */
+#ifndef OWN_SLOTS
+#define OWN_SLOTS 2
 #endif
-#define TLS_SLOT  WEFT_SLOTS /* the first of those for plaintext: see tls.h */
-#define TLS_SLOTS 2
-#define SLOTS_ALL (WEFT_SLOTS + TLS_SLOTS)
-#define TWIN_SLOT SLOTS_ALL /* a twin's slot is so far behind its first's: see twin.h */
+#define TLS_SLOTS 2 /* for plaintext: see tls.h */
+#define TWIN_SLOT (OWN_SLOTS + TLS_SLOTS) /* a twin's is so far behind its first's */
+#define TLS_SLOT  (twins ? OWN_SLOTS : WEFT_SLOTS - TLS_SLOTS)
+#define SLOTS_MAX (2 * TWIN_SLOT)
+#define SLOTS_ALL (twins ? SLOTS_MAX : WEFT_SLOTS)
 /* Where plaintext is counted for which there is no scratch, by threads that can come in between. */
-#define TLS_LOST_SLOT (2 * SLOTS_ALL)
+#define TLS_LOST_SLOT SLOTS_ALL
 
 /* What BPF counts: by slot, one struct a CPU, written here, summed by the agent. */
 struct weft_counts {
@@ -59,7 +61,7 @@ struct weft_counts {
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2 * SLOTS_ALL + 1);
+	__uint(max_entries, SLOTS_MAX + 1); /* resized before load: those in use */
 	__type(key, __u32);
 	__type(value, struct weft_counts);
 } counts SEC(".maps");
@@ -98,7 +100,7 @@ struct moved_call {
 	struct frames_call bytes;
 	__u64 time_ns; /* of the record */
 	__u32 seq, other, age_ns; /* as in struct weft_data */
-	__u32 slot; /* see WEFT_SLOTS */
+	__u32 slot; /* see OWN_SLOTS */
 	__u8 flags; /* of the record */
 	__u8 waits; /* how the process waits on the socket */
 	__u8 layer; /* enum weft_layer */
@@ -200,8 +202,8 @@ struct scratch {
  * 128 on a small machine of Azure's. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SLOTS_ALL); /* resized before load: for each CPU that is present, and
-					   for twins */
+	__uint(max_entries, SLOTS_MAX); /* resized before load: those in use, for each CPU that is
+					   present */
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
@@ -209,7 +211,7 @@ struct {
 /* NULL on a CPU that was added later: its calls are counted as lost. */
 static __always_inline struct scratch *scratch_get(__u32 slot)
 {
-	__u32 index = bpf_get_smp_processor_id() * (twins ? 2 * SLOTS_ALL : SLOTS_ALL) + slot;
+	__u32 index = bpf_get_smp_processor_id() * SLOTS_ALL + slot;
 
 	return bpf_map_lookup_elem(&scratches, &index);
 }
@@ -229,3 +231,19 @@ struct {
 	__type(value, struct conn);
 } conns SEC(".maps");
 #endif
+
+/* Sockets whose bytes are TLS, by address, as long as no session is known for certain. Written
+ * here, deleted with the socket. The least used give way to new ones. */
+struct tls_socket {
+	__u64 conn;
+	__u64 first_ns; /* when its first byte was moved; 0: not seen */
+	__u32 base, key; /* as in struct tls_sign */
+	__u32 waits; /* as in struct tls_session */
+	__u32 used; /* plaintext was told of */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096); /* resized before load */
+	__type(key, __u64);
+	__type(value, struct tls_socket);
+} tls_sockets SEC(".maps");

@@ -115,7 +115,7 @@ static __always_inline void find_source(struct sock *sk, __u8 dir, int flags, st
 static __always_inline int on_moved(
 	void *ctx, struct sock *sk, int ret, int flags, __u8 dir, enum which which)
 {
-	__u32 slot = which == TWIN ? TWIN_SLOT + dir : dir;
+	__u32 slot = call_slot(which, dir, dir);
 	enum sock_kind kind = SOCK_OTHER;
 	struct weft_counts *cnt;
 	enum caller_how how;

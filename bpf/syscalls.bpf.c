@@ -4,12 +4,33 @@
  * (Linux 5.15). The socket is found from the descriptor, the bytes from the arguments: both are
  * still those of this very call.
  */
+#define OWN_SLOTS 14
 #include "fd.h"
 #include "gotls.h"
 #include "life.h"
 #include "moved.h"
 #include "regs.h"
 #include "tls.h"
+
+enum slot {
+	SLOT_read,
+	SLOT_recvfrom,
+	SLOT_write,
+	SLOT_sendto,
+	SLOT_readv,
+	SLOT_preadv2,
+	SLOT_writev,
+	SLOT_pwritev2,
+	SLOT_recvmsg,
+	SLOT_sendmsg,
+	SLOT_recvmmsg,
+	SLOT_sendmmsg,
+	SLOT_sendfile64,
+	SLOT_splice,
+};
+
+/* Beside those, to tell twins apart. */
+enum { TASK_SHUTDOWN = 32, TASK_CLOSE };
 
 struct sys_exit {
 	__u64 common;
@@ -32,10 +53,11 @@ static __always_inline __s64 file_holders(struct file *file)
 	return BPF_CORE_READ(newer, f_ref.refcnt.counter) + 1;
 }
 
-/* One call's answer to: which descriptor, which bytes. */
+/* Who asks, and the answer of one call to: which descriptor, which bytes. */
 struct call {
 	__u64 fd;
 	__u32 n;
+	__u32 slot;
 	int flags;
 	__u8 dir;
 	struct source src;
@@ -58,7 +80,7 @@ static __always_inline int record_call(void *ctx, struct task_struct *task, stru
 {
 	enum sock_kind kind = SOCK_OTHER;
 	struct sock *sk = fd_sock(task, call->fd);
-	struct weft_counts *cnt = counts_get(call->dir);
+	struct weft_counts *cnt = counts_get(call->slot);
 	struct scratch *s;
 	struct conn *c;
 
@@ -73,8 +95,8 @@ static __always_inline int record_call(void *ctx, struct task_struct *task, stru
 	if (TASK_COMPAT(task))
 		source_none(&call->src, WEFT_NO_COPY_COMPAT);
 	cnt->v[WEFT_COUNT_SEEN]++;
-	c = moved_conn(ctx, sk, call->dir, cnt, &kind);
-	s = c ? moved_begin(call->dir, CALLER_THREAD, kind, c, call->dir, call->n, cnt) : NULL;
+	c = moved_conn(ctx, sk, call->slot, cnt, &kind);
+	s = c ? moved_begin(call->slot, CALLER_THREAD, kind, c, call->dir, call->n, cnt) : NULL;
 	if (!c || !s)
 		return 0;
 	s->call.bytes.src = call->src;
@@ -82,10 +104,10 @@ static __always_inline int record_call(void *ctx, struct task_struct *task, stru
 }
 
 /* arg0 = fd, arg1 = buffer */
-static __always_inline int on_buffer(struct sys_exit *ctx, __u8 dir, bool has_flags)
+static __always_inline int on_buffer(struct sys_exit *ctx, __u32 slot, __u8 dir, bool has_flags)
 {
 	struct task_struct *task = traced_task(ctx);
-	struct call call = {.dir = dir, .n = ctx->ret};
+	struct call call = {.slot = slot, .dir = dir, .n = ctx->ret};
 	struct pt_regs *r;
 
 	if (!task)
@@ -112,16 +134,16 @@ static __noinline int on_asked(struct sys_exit *ctx)
 	return 0;
 }
 
-static __always_inline int on_recvfrom(struct sys_exit *ctx)
+static __always_inline int on_recvfrom(struct sys_exit *ctx, __u32 slot)
 {
-	return ctx->ret < 0 && is_self() ? on_asked(ctx) : on_buffer(ctx, WEFT_RECV, true);
+	return ctx->ret < 0 && is_self() ? on_asked(ctx) : on_buffer(ctx, slot, WEFT_RECV, true);
 }
 
 /* arg0 = fd, arg1 = struct iovec[], arg2 = its length */
-static __always_inline int on_iov(struct sys_exit *ctx, __u8 dir)
+static __always_inline int on_iov(struct sys_exit *ctx, __u32 slot, __u8 dir)
 {
 	struct task_struct *task = traced_task(ctx);
-	struct call call = {.dir = dir, .n = ctx->ret};
+	struct call call = {.slot = slot, .dir = dir, .n = ctx->ret};
 	struct pt_regs *r;
 
 	if (!task)
@@ -133,10 +155,10 @@ static __always_inline int on_iov(struct sys_exit *ctx, __u8 dir)
 }
 
 /* arg0 = fd, arg1 = struct msghdr *, arg2 = flags */
-static __always_inline int on_msghdr(struct sys_exit *ctx, __u8 dir)
+static __always_inline int on_msghdr(struct sys_exit *ctx, __u32 slot, __u8 dir)
 {
 	struct task_struct *task = traced_task(ctx);
-	struct call call = {.dir = dir, .n = ctx->ret};
+	struct call call = {.slot = slot, .dir = dir, .n = ctx->ret};
 	struct pt_regs *r;
 
 	if (!task)
@@ -154,10 +176,10 @@ static __always_inline int on_msghdr(struct sys_exit *ctx, __u8 dir)
 
 /* arg0 = fd, arg1 = struct mmsghdr[], arg3 = flags; returns messages. Only a batch of one is
  * copied: the bytes of several messages lie in as many arrays. */
-static __always_inline int on_batch(struct sys_exit *ctx, __u8 dir)
+static __always_inline int on_batch(struct sys_exit *ctx, __u32 slot, __u8 dir)
 {
 	struct task_struct *task = traced_task(ctx);
-	struct call call = {.dir = dir};
+	struct call call = {.slot = slot, .dir = dir};
 	struct user_mmsghdr {
 		struct user_msghdr64 hdr_;
 		__u64 control, controllen, flags;
@@ -191,10 +213,10 @@ static __always_inline int on_batch(struct sys_exit *ctx, __u8 dir)
 }
 
 /* The bytes never were in user memory. */
-static __always_inline int on_file(struct sys_exit *ctx, __u8 dir, bool third)
+static __always_inline int on_file(struct sys_exit *ctx, __u32 slot, __u8 dir, bool third)
 {
 	struct task_struct *task = traced_task(ctx);
-	struct call call = {.dir = dir, .n = ctx->ret};
+	struct call call = {.slot = slot, .dir = dir, .n = ctx->ret};
 	struct pt_regs *r;
 
 	if (!task)
@@ -219,46 +241,57 @@ static __noinline int on_end(struct sys_exit *ctx)
 	return 0;
 }
 
-#define HOOK(name, body)                                                                           \
+/* What a program and its twin do alike, for one return of a call. */
+#define HOOK_ONE(name, fn, which, direction, body)                                                 \
 	SEC("tracepoint/syscalls/sys_exit_" #name)                                                 \
-	int exit_##name(struct sys_exit *ctx)                                                      \
+	int fn(struct sys_exit *ctx)                                                               \
 	{                                                                                          \
+		__u32 slot = call_slot(which, SLOT_##name, direction);                             \
+                                                                                                   \
+		if (!call_due(which, TASK_CALL + SLOT_##name))                                     \
+			return 0;                                                                  \
 		return body;                                                                       \
 	}
 
-#define HOOK_RECV(name, body) HOOK(name, !ctx->ret || ctx->ret == -ECONNRESET ? on_end(ctx) : body)
+#define HOOK(name, direction, body)                                                                \
+	HOOK_ONE(name, exit_##name, FIRST, direction, body)                                        \
+	HOOK_ONE(name, exit_##name##_twin, TWIN, direction, body)
 
-HOOK_RECV(read, on_buffer(ctx, WEFT_RECV, false))
-HOOK_RECV(recvfrom, on_recvfrom(ctx))
-HOOK(write, on_buffer(ctx, WEFT_SEND, false))
-HOOK(sendto, on_buffer(ctx, WEFT_SEND, true))
-HOOK_RECV(readv, on_iov(ctx, WEFT_RECV))
-HOOK_RECV(preadv2, on_iov(ctx, WEFT_RECV))
-HOOK(writev, on_iov(ctx, WEFT_SEND))
-HOOK(pwritev2, on_iov(ctx, WEFT_SEND))
-HOOK_RECV(recvmsg, on_msghdr(ctx, WEFT_RECV))
-HOOK(sendmsg, on_msghdr(ctx, WEFT_SEND))
-HOOK(recvmmsg, on_batch(ctx, WEFT_RECV))
-HOOK(sendmmsg, on_batch(ctx, WEFT_SEND))
-HOOK(sendfile64, on_file(ctx, WEFT_SEND, false))
+#define HOOK_SEND(name, body) HOOK(name, WEFT_SEND, body)
+#define HOOK_RECV(name, body)                                                                      \
+	HOOK(name, WEFT_RECV, !ctx->ret || ctx->ret == -ECONNRESET ? on_end(ctx) : body)
+
+HOOK_RECV(read, on_buffer(ctx, slot, WEFT_RECV, false))
+HOOK_RECV(recvfrom, on_recvfrom(ctx, slot))
+HOOK_SEND(write, on_buffer(ctx, slot, WEFT_SEND, false))
+HOOK_SEND(sendto, on_buffer(ctx, slot, WEFT_SEND, true))
+HOOK_RECV(readv, on_iov(ctx, slot, WEFT_RECV))
+HOOK_RECV(preadv2, on_iov(ctx, slot, WEFT_RECV))
+HOOK_SEND(writev, on_iov(ctx, slot, WEFT_SEND))
+HOOK_SEND(pwritev2, on_iov(ctx, slot, WEFT_SEND))
+HOOK_RECV(recvmsg, on_msghdr(ctx, slot, WEFT_RECV))
+HOOK_SEND(sendmsg, on_msghdr(ctx, slot, WEFT_SEND))
+HOOK_RECV(recvmmsg, on_batch(ctx, slot, WEFT_RECV))
+HOOK_SEND(sendmmsg, on_batch(ctx, slot, WEFT_SEND))
+HOOK_SEND(sendfile64, on_file(ctx, slot, WEFT_SEND, false))
 
 /* A splice's socket is where the bytes went (third argument), or where they came from. */
-SEC("tracepoint/syscalls/sys_exit_splice")
-int exit_splice(struct sys_exit *ctx)
+static __always_inline int on_splice(struct sys_exit *ctx, __u32 slot)
 {
-	on_file(ctx, WEFT_SEND, true);
-	return on_file(ctx, WEFT_RECV, false);
+	on_file(ctx, slot, WEFT_SEND, true);
+	return on_file(ctx, slot, WEFT_RECV, false);
 }
 
+HOOK_SEND(splice, on_splice(ctx, slot))
+
 /* Unix sockets have no tracepoints for their ends. */
-SEC("tracepoint/syscalls/sys_exit_shutdown")
-int exit_shutdown(struct sys_exit *ctx)
+static __always_inline int on_shutdown(struct sys_exit *ctx, enum which which)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 	struct pt_regs *r = task_regs(task);
 	struct sock *sk;
 
-	if (ctx->ret || !current_traced() || !(int)REGS_ARG1(r))
+	if (!call_due(which, TASK_SHUTDOWN) || ctx->ret || !current_traced() || !(int)REGS_ARG1(r))
 		return 0;
 	sk = fd_sock(task, REGS_ARG0(r));
 	if (sk)
@@ -267,13 +300,12 @@ int exit_shutdown(struct sys_exit *ctx)
 }
 
 /* Only a descriptor's last holder closes its socket. What goes with its process is not seen. */
-SEC("tracepoint/syscalls/sys_enter_close")
-int enter_close(struct sys_enter *ctx)
+static __always_inline int on_close(struct sys_enter *ctx, enum which which)
 {
 	struct file *file;
 	struct sock *sk;
 
-	if (!current_traced())
+	if (!call_due(which, TASK_CLOSE) || !current_traced())
 		return 0;
 	file = fd_file((struct task_struct *)bpf_get_current_task_btf(), ctx->args[0]);
 	if (!file || file_holders(file) > 1)
@@ -282,6 +314,30 @@ int enter_close(struct sys_enter *ctx)
 	if (sk && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
 		conn_unix_closed(ctx, sk);
 	return 0;
+}
+
+SEC("tracepoint/syscalls/sys_exit_shutdown")
+int exit_shutdown(struct sys_exit *ctx)
+{
+	return on_shutdown(ctx, FIRST);
+}
+
+SEC("tracepoint/syscalls/sys_exit_shutdown")
+int exit_shutdown_twin(struct sys_exit *ctx)
+{
+	return on_shutdown(ctx, TWIN);
+}
+
+SEC("tracepoint/syscalls/sys_enter_close")
+int enter_close(struct sys_enter *ctx)
+{
+	return on_close(ctx, FIRST);
+}
+
+SEC("tracepoint/syscalls/sys_enter_close")
+int enter_close_twin(struct sys_enter *ctx)
+{
+	return on_close(ctx, TWIN);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -81,22 +81,6 @@ struct {
 	__type(value, struct tls_thread);
 } tls_threads SEC(".maps");
 
-/* Sockets whose bytes are TLS, by address, as long as no session is known for certain. Written
- * here, deleted with the socket. The least used give way to new ones. */
-struct tls_socket {
-	__u64 conn;
-	__u64 first_ns; /* when its first byte was moved; 0: not seen */
-	__u32 base, key; /* as in struct tls_sign */
-	__u32 waits; /* as in struct tls_session */
-	__u32 used; /* plaintext was told of */
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096); /* resized before load */
-	__type(key, __u64);
-	__type(value, struct tls_socket);
-} tls_sockets SEC(".maps");
-
 /* Hellos that were received, by the random in them (RFC 8446, 4.1.2): whoever hands these bytes to
  * its library hands that connection's. Written here. The least used give way to new ones. */
 struct tls_random {
@@ -257,11 +241,6 @@ __noinline int tls_sign(const struct tls_sign *sign)
 static __always_inline bool tls_inside(const struct tls_thread *t, __u64 sp)
 {
 	return t->session && sp < t->sp && t->sp - sp < TLS_STACK;
-}
-
-static __always_inline void tls_forget_socket(__u64 sock)
-{
-	bpf_map_delete_elem(&tls_sockets, &sock);
 }
 
 static __always_inline void tls_note_socket(const struct tls_moved *call)

@@ -12,7 +12,7 @@
 
 enum which { FIRST, TWIN, TRIPLET };
 
-#define MARKS_BITS 8
+#define MARKS_BITS 12
 #define TASK_CALL  16 /* and a slot: see twin_due() */
 
 /* What has begun to be worked on: a twin that finds it has nothing to do. By CPU, for a program and
@@ -60,16 +60,25 @@ static __always_inline bool twin_due(enum which which, __u64 of, __u32 task, boo
 	return true;
 }
 
-/* The same of a change of a socket, whose number is not used again: the mark may be left behind. */
+/* The same of a change of a socket. (Until 6.15 a new connection has its listener's number when it
+ * becomes SYN_RECV: no mark may be left behind.) */
 static __always_inline bool change_due(enum which which, struct sock *sk, __u32 task)
 {
-	return twin_due(which, bpf_get_socket_cookie(sk), task, which == TRIPLET);
+	return twin_due(which, bpf_get_socket_cookie(sk), task, which == (twins ? TRIPLET : TWIN));
 }
 
 /* The same of a call of the current thread, in which only other threads can come in between. */
 static __always_inline bool call_due(enum which which, __u32 task)
 {
 	return !twins || twin_due(which, (__u32)bpf_get_current_pid_tgid(), task, which == TWIN);
+}
+
+/* Where a call's record is put together; own: its program's among OWN_SLOTS. */
+static __always_inline __u32 call_slot(enum which which, __u32 own, __u8 dir)
+{
+	if (!twins)
+		return dir & 1;
+	return which == TWIN ? TWIN_SLOT + own : own;
 }
 
 #define TWIN_PROG(section, name, body, which, args...)                                             \

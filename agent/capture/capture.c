@@ -6,6 +6,7 @@
 #include "capture/probes.h"
 #include "capture/programs.h"
 #include "capture/reader.h"
+#include "capture/sockets.h"
 #include "core/cleanup.h"
 #include "core/clock.h"
 #include "core/cpus.h"
@@ -36,6 +37,7 @@ struct capture {
 	struct programs programs;
 	struct reader *reader;
 	int procs_fd, counts_fd;
+	uint32_t max_conns; /* whose state is kept in their sockets */
 	volatile struct weft_control *control;
 	volatile struct weft_want_slot *wants;
 	capture_handler handler;
@@ -100,13 +102,12 @@ static int map_resize(struct capture *c, const char *name, unsigned entries)
 	return map ? bpf_map__set_max_entries(map, entries) : -ENOENT;
 }
 
-static int map_for_each_cpu(struct capture *c, const char *name, unsigned times)
+static int map_for_each_cpu(struct capture *c, const char *name)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(c->object, name);
 	unsigned cpus = cpus_present() ?: (unsigned)c->cpus;
 
-	return map ? bpf_map__set_max_entries(map, bpf_map__max_entries(map) * times * cpus)
-		   : -ENOENT;
+	return map ? bpf_map__set_max_entries(map, bpf_map__max_entries(map) * cpus) : -ENOENT;
 }
 
 static int map_leave_out(struct capture *c, const char *name)
@@ -130,7 +131,7 @@ static int set_up(
 	struct hookset_knobs knobs = {
 		.self_tgid = (uint32_t)getpid(),
 		.wake_bytes = WAKE_BYTES,
-		.max_conns = SOCKETS_EACH * options->max_connections,
+		.max_conns = c->max_conns,
 		.use_perf = perf,
 		.twins = c->programs.preempted,
 	};
@@ -143,9 +144,15 @@ static int set_up(
 	}
 	c->programs.object = c->object;
 	programs_choose(&c->programs);
-	err = map_for_each_cpu(c, "scratches", c->programs.preempted ? 2 : 1);
+	if (!c->programs.preempted) {
+		err = map_resize(c, "scratches", WEFT_SLOTS);
+		if (!err)
+			err = map_resize(c, "counts", WEFT_SLOTS + 1);
+	}
 	if (!err)
-		err = map_for_each_cpu(c, "marks", 1);
+		err = map_for_each_cpu(c, "scratches");
+	if (!err)
+		err = map_for_each_cpu(c, "marks");
 	if (!err)
 		err = map_resize(c, "procs", options->max_processes);
 	if (!err) /* about as many can end as are known */
@@ -214,6 +221,7 @@ int capture_open(const struct capture_options *options, enum hooks hooks, enum t
 	c->programs.preempted = preempted;
 	c->handler = handler;
 	c->ctx = ctx;
+	c->max_conns = SOCKETS_EACH * options->max_connections;
 	c->cpus = libbpf_num_possible_cpus();
 	err = c->cpus < 0 ? c->cpus : set_up(c, options, ret_why);
 	if (err) {
@@ -418,6 +426,16 @@ uint64_t capture_life_lost(const struct capture *c)
 void capture_shed(struct capture *c, double share)
 {
 	c->control->shed = share >= 1 ? UINT32_MAX : (uint32_t)(share * (UINT32_MAX + 1.0));
+}
+
+void capture_recount(struct capture *c)
+{
+	uint64_t counted = c->control->conns;
+
+	if (!c->set->conns_by_address && counted > c->max_conns / 2)
+		__atomic_fetch_sub(&c->control->conns,
+			sockets_overcounted(counted, sockets_allocated(), c->max_conns),
+			__ATOMIC_RELAXED);
 }
 
 uint64_t capture_run_ns(const struct capture *c)

@@ -61,6 +61,10 @@ uint64_t capture_lost(const struct capture *capture);
 /* Leaves out this share (0 to 1) of the connections, from their next call on. */
 void capture_shed(struct capture *capture, double share);
 
+/* Lowers the programs' count of connections to what the machine has, if it nears its most: each end
+ * that is missed leaves it too high by one. */
+void capture_recount(struct capture *capture);
+
 /* Time that the programs took, in nanoseconds, as far as the kernel measured it (bpf_enable_stats).
  */
 uint64_t capture_run_ns(const struct capture *capture);

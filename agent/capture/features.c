@@ -608,7 +608,7 @@ int features_choose(const struct features *features, enum hooks wanted, enum hoo
 	for (size_t i = preempts; i < ARRAY_SIZE(sets); i++)
 		if (features->v[sets[i].feature].ok) {
 			if (preempts)
-				say_preempts(features, i, "fentry hooks would miss calls", ret_why);
+				say_preempts(features, i, "fentry hooks can miss calls", ret_why);
 			else if (i == 0)
 				snprintf(ret_why, FEATURES_WHY_BYTES,
 					"the cheapest, and it works here");
@@ -619,8 +619,8 @@ int features_choose(const struct features *features, enum hooks wanted, enum hoo
 			return 0;
 		}
 	if (preempts) {
-		say_preempts(features, ARRAY_SIZE(sets), "the only hooks that work miss calls then",
-			ret_why);
+		say_preempts(features, ARRAY_SIZE(sets),
+			"the only hooks that work can miss calls then", ret_why);
 		*ret_hooks = HOOKS_FENTRY;
 		return 0;
 	}

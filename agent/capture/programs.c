@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* The ends of their names. */
 static const char TWIN[] = "_twin", TRIPLET[] = "_triplet";
@@ -105,7 +106,7 @@ static uint64_t skipped(const struct programs *p)
 
 static uint64_t missed_now(const struct programs *p)
 {
-	uint64_t runs = skipped(p), made_up = p->control->made_up;
+	uint64_t runs = skipped(p) - p->before, made_up = p->control->made_up;
 
 	return runs > made_up ? runs - made_up : 0;
 }
@@ -159,26 +160,44 @@ static struct bpf_program *twin_of(const struct bpf_object *object, const struct
 	return bpf_object__find_program_by_name(object, name);
 }
 
-#define ORDER_CALLS 64
+/* How many marks the thread has left behind (bpf/twin.h), and removes them. */
+static unsigned marks_left(int marks, uint32_t entries, uint32_t tid)
+{
+	uint64_t mark, none = 0;
+	unsigned n = 0;
 
-/* In another order everything would be told twice: each twin makes up for what nobody skipped. A
- * few are none: threads that were inside a function before its first program was there. */
+	for (uint32_t i = 0; i < entries; i++)
+		if (bpf_map_lookup_elem(marks, &i, &mark) == 0 && mark >> 6 == tid) {
+			bpf_map_update_elem(marks, &i, &none, BPF_ANY);
+			n++;
+		}
+	return n;
+}
+
+#define ORDER_TRIES 3
+
+/* In another order everything would be told twice: a twin removes its first's mark, and finds none
+ * if it comes before it. More than one try, for a twin can be skipped as well. */
 static bool order_holds(struct programs *p)
 {
+	const struct bpf_map *marks = bpf_object__find_map_by_name(p->object, "marks");
+	uint32_t entries = marks ? bpf_map__max_entries(marks) : 0, tid = (uint32_t)gettid();
 	_close_ int one = -1, other = -1;
-	uint64_t made_up = p->control->made_up, runs = skipped(p);
 	int ends[2];
 	char byte = 0;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+	if (!marks || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		return true;
 	one = ends[0];
 	other = ends[1];
-	for (int i = 0; i < ORDER_CALLS; i++)
+	marks_left(bpf_map__fd(marks), entries, tid);
+	for (int i = 0; i < ORDER_TRIES; i++) {
 		if (send(one, &byte, 1, 0) < 0 || recv(other, &byte, 1, 0) < 0)
 			return true;
-	made_up = p->control->made_up - made_up;
-	return made_up < skipped(p) - runs + ORDER_CALLS;
+		if (marks_left(bpf_map__fd(marks), entries, tid) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* A twin is to run behind its first. Of a function's programs the kernel runs the latest first, of
@@ -201,6 +220,7 @@ int programs_attach(struct programs *p, char ret_why[static 256])
 		if (err)
 			return err;
 	}
+	p->before = skipped(p); /* twins were silent */
 	p->control->attached = 1;
 	if (p->preempted && !order_holds(p)) {
 		snprintf(ret_why, 256, "this kernel runs programs in an unknown order");

@@ -20,6 +20,7 @@ struct programs {
 	bool preempted; /* threads can preempt them */
 	struct bpf_link *links[PROGRAMS_MAX];
 	unsigned n; /* of links */
+	uint64_t before; /* runs that the kernel left out while they were put on their hooks */
 	_Atomic uint64_t missed;
 };
 

@@ -19,13 +19,14 @@
 #define FILES     WEFT_TLS_FILES
 #define LINGER_NS (60 * NS_PER_SEC) /* that a probe outlives its last user */
 #define AGAIN_NS  (10 * NS_PER_SEC) /* from a refusal that may pass to the next try */
+#define AGAIN     "after 10 s, when the process is looked at"
 #define NEW_MAX   128 /* files that one look at a process reads; the next goes on */
 
 struct tls_file {
 	uint64_t key; /* 0: free */
 	struct probes *probes; /* NULL: no library, or refused */
 	bool refused;
-	uint64_t again_ns; /* refused for want of something: when to try again; 0: for good */
+	uint64_t again_ns; /* something was short: when to try again; 0: never */
 	bool hands; /* it only hands bytes to a library elsewhere */
 	bool go; /* a Go program whose own TLS cannot be probed */
 	bool rust; /* without a library that can be probed */
@@ -40,6 +41,7 @@ struct tls_files {
 	unsigned used, hand;
 	unsigned probed;
 	uint64_t refusals;
+	uint64_t quiet_ns; /* until when nothing is said of files that cannot be opened */
 };
 
 int tls_files_new(struct capture *capture, struct tls_files **ret_files)
@@ -121,11 +123,26 @@ static void refuse(struct tls_files *t, struct tls_file *f, const char *name, co
 	uint32_t pid, int err)
 {
 	f->refused = true;
-	f->again_ns = is_passing(err) ? clock_monotonic() + AGAIN_NS : 0;
+	if (is_passing(err))
+		f->again_ns = clock_monotonic() + AGAIN_NS;
 	t->refusals++;
 	log_warn("TLS library cannot be probed: what goes through it is not traced",
 		LOG_STR("library", library), LOG_STR("file", name), LOG_INT("pid", pid),
-		LOG_STR("why", strerror(-err)), LOG_STR("again", f->again_ns ? "in 10 s" : "no"));
+		LOG_STR("why", strerror(-err)), LOG_STR("again", f->again_ns ? AGAIN : "no"));
+}
+
+/* What the file is is not known: it cannot be opened now. Said once for all. */
+static void put_off(struct tls_files *t, struct tls_file *f, uint32_t pid, int err)
+{
+	uint64_t now_ns = clock_monotonic();
+
+	f->again_ns = now_ns + AGAIN_NS;
+	if (now_ns < t->quiet_ns)
+		return;
+	t->quiet_ns = f->again_ns;
+	log_warn(
+		"cannot look for TLS libraries: what goes through those that are new is not traced",
+		LOG_INT("pid", pid), LOG_STR("why", strerror(-err)), LOG_STR("again", AGAIN));
 }
 
 /* library: whether the process has one that is probed. What hands bytes to one comes after it: a
@@ -142,7 +159,7 @@ static void probe(struct tls_files *t, struct tls_file *f, const char *path, con
 	f->refused = false;
 	f->again_ns = 0;
 	if (fd < 0 && is_passing(-errno))
-		refuse(t, f, name, "not known yet", pid, -errno);
+		put_off(t, f, pid, -errno);
 	if (fd < 0 || tls_symbols_find(fd, &symbols))
 		return;
 	f->go = symbols.go && !symbols.n;

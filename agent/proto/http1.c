@@ -202,13 +202,13 @@ static void open_begun(struct http1 *h, struct sink *sink, struct slice bytes, b
 }
 
 /* A reply before the request's head is whole: 400, 408, 414, 431. The server had seen no more of it
- * either. */
+ * either, but for the client's FIN, which can be told before the reply is. */
 static void answer_begun(struct http1 *h, struct sink *sink, const struct feed *in)
 {
 	const struct half *half = &h->half[SIDE_REQUEST];
 
-	if (h->queue.count || half->state != AT_HEAD || !half->begun ||
-		(uint32_t)half->last_pos != in->other ||
+	if (h->queue.count || (half->state != AT_HEAD && !half->cut) || !half->begun ||
+		in->other - (uint32_t)half->last_pos > half->cut ||
 		half->start_ns > h->half[SIDE_REPLY].start_ns)
 		return;
 	open_begun(h, sink, slice_of(h->line, h->line_len), true);
@@ -608,6 +608,7 @@ static void http1_eof(void *state, struct sink *sink, enum side side, uint64_t t
 	/* requests without a reply end with the connection, whose time is not known yet */
 	if (side == SIDE_REPLY)
 		h->ended = true;
+	half->cut = half->state == AT_HEAD && half->begun;
 	half->state = DEAF;
 }
 

@@ -32,6 +32,7 @@ struct half {
 	uint8_t state;
 	uint8_t trust;
 	bool begun; /* a head has started */
+	bool cut; /* and its side ended before it was whole */
 	bool start_call; /* at the start of a call */
 	uint32_t scanned; /* bytes of it that were searched for its end */
 	uint64_t start_ns, start_pos;

@@ -197,9 +197,10 @@ static const char *cost_of(const struct diagnosis *d, enum feature feature)
 	if (is_needless(d, feature))
 		return feature == FEATURE_SOCK
 			       ? "nothing: the cheaper fentry hooks are used"
-			       : "nothing: they miss calls where the kernel preempts itself";
+			       : "nothing: they can miss calls where the kernel preempts itself";
 	if (is_hooks(feature) && misses_calls(d))
-		return "fentry hooks are used, which miss calls where the kernel preempts itself";
+		return "fentry hooks are used, which can miss calls where the kernel preempts "
+		       "itself";
 	if (feature < FEATURE_FENTRY || feature > FEATURE_PERFBUF ||
 		other_way(d->features, feature))
 		return checks[feature].cost;

@@ -147,7 +147,8 @@ static void gauges(FILE *out, const struct snapshot *s)
 		"processes whose TLS libraries were not looked for: too many at once",
 		s->tls_dropped);
 	number(out, "kernel_missed_total", "counter",
-		"runs of our programs that the kernel skipped (recursion)", s->kernel_missed);
+		"runs of our programs that the kernel skipped and no twin made up for",
+		s->kernel_missed);
 	if (s->ring_read_ns)
 		real(out, "ring_read_age_seconds", "gauge", "time since the ring was last read",
 			(double)(s->taken_ns - s->ring_read_ns) / 1e9);

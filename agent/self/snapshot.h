@@ -34,7 +34,8 @@ struct snapshot {
 	uint64_t ring_read_ns; /* when the ring was last polled, CLOCK_MONOTONIC; 0 never */
 
 	uint64_t kernel[WEFT_COUNT_MAX];
-	uint64_t kernel_missed; /* runs of our programs that the kernel skipped (recursion) */
+	uint64_t kernel_missed; /* runs of our programs that the kernel skipped, and no twin made up
+				   for */
 	uint64_t counters[COUNT_MAX];
 
 	uint64_t connections, exchanges_open, processes_traced, spans_held;

@@ -10,6 +10,10 @@ enum weft_sleep {
 	WEFT_ASLEEP = 2, /* nothing was going on: wake it at the first record */
 };
 
+/* Places of a CPU where records are put together, if no thread can preempt a program: a send's, a
+ * receive's, and two for plaintext. */
+#define WEFT_SLOTS 4
+
 struct weft_control {
 	uint64_t next_conn; /* numbers given to connections so far; counted up by the programs */
 	uint64_t conns; /* connections whose state lies in their sockets; counted by the programs */

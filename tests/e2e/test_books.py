@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from weftlib import books, servers
+from weftlib import books, maps, servers
 from weftlib.clock import SCALE, patience, pause
 from weftlib.http import Raw
 from weftlib.proc import free_port
@@ -37,7 +37,7 @@ def test_flood_with_a_tiny_ring(lab, hooks, need):
     spans = agent.stop(lossless=False, expect_log="lost|dropped|full")
     right(spans)
     books.check(metrics, lossless=False)
-    lost = metrics.kernel("lost_full")
+    lost = metrics.kernel("lost_full") + metrics["weft_kernel_missed_total"]  # the latter with Linux 7, when it is busy
     assert lost > 0 or len(spans) >= done, (lost, len(spans), done)
     assert len(spans) <= done + 64
 
@@ -52,6 +52,27 @@ def test_flood_without_loss(lab, need):
     spans = agent.stop()
     right(spans)
     assert done <= len([s for s in spans if s.code == 200]) <= done + 64
+
+
+@pytest.mark.core
+def test_connections_counted_too_often(lab, hooks, need):
+    """Each end that is missed leaves the count of connections too high, until no more are followed: before that they
+    are counted anew."""
+    need("nginx")
+    leaf = servers.nginx(lab, "leaf")
+    agent = lab.weft(hooks=hooks[0], transport=hooks[1])
+    if agent.hooks == "syscalls":
+        pytest.skip("it has a table of connections instead")
+    with Raw(leaf.port) as raw:
+        assert raw.get("/leaf/x")[0] == 200
+        assert 0 < maps.count_of(agent) < 10
+    maps.spoil_count(agent, 4 * 16384)
+    until(lambda: maps.count_of(agent) < 4 * 16384)
+    for _ in range(20):
+        with Raw(leaf.port) as raw:
+            assert raw.get("/leaf/x")[0] == 200
+    spans = agent.stop()
+    assert len(spans) == 21
 
 
 def test_small_tables(lab, need):

@@ -175,8 +175,8 @@ def test_changes_inside_changes(lab, net, hooks):
     another's change: nothing of that is missed."""
     subprocess.run([*net.into("client"), "sh", "-c", "for f in /sys/class/net/lo/queues/*/rps_cpus; do echo 3 >$f; done"],
                    check=True)
-    serve(lab, net, "client", "127.0.0.1", PORT, "leaf")
     agent = lab.weft(hooks=hooks[0], transport=hooks[1])
+    serve(lab, net, "client", "127.0.0.1", PORT, "leaf")  # a listener that weft has numbered
     conns = 300 if SCALE == 1 else 50 if LINUX < 7 else 12  # where threads preempt programs, so many miss some, counted
     calls = [call(lab, net, "client", "127.0.0.1", PORT, f"short{i}", conns=conns, each=1) for i in range(4)]
     assert [c.wait(patience(30)) for c in calls] == [0] * 4

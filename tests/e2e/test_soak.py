@@ -2,19 +2,18 @@
 """Much of everything for long: ten thousand open connections, two thousand a second that come and go, processes by
 the thousand. Nothing grows, nothing leaks, nothing stale stays, nothing is lost. WEFT_SOAK_SECONDS says for how
 long: 600 for the whole, else the short form."""
-import contextlib
 import json
 import os
 import re
 import signal
 import statistics
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from weftlib import paths, servers
 from weftlib.clock import SCALE, patience
+from weftlib.maps import bpftool, maps_of
 from weftlib.proc import free_port
 
 SECONDS = int(os.environ.get("WEFT_SOAK_SECONDS", "45"))
@@ -64,19 +63,6 @@ class Ends:
     def __repr__(self):
         return f"{self.first:.0f} -> {self.last:.0f}"
 
-
-def maps_of(agent):
-    """{name: id} of weft's maps. By its descriptors: not every kernel tells bpftool whose a map is."""
-    found = {}
-    for fd in Path(f"/proc/{agent.child.pid}/fdinfo").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile: no map
-            if by_id := re.search(r"^map_id:\s*(\d+)", fd.read_text(), re.M):
-                found[bpftool("show", "id", by_id[1])["name"]] = by_id[1]
-    return found
-
-
-def bpftool(*args):
-    return json.loads(subprocess.run(["bpftool", "-j", "map", *args], check=True, capture_output=True).stdout)
 
 
 def until(what, why, timeout=15):

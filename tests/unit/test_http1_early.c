@@ -52,6 +52,39 @@ Test(http1_early, head_is_not_whole)
 	}
 }
 
+/* A client that has its reply closes at once: its FIN can be told before the reply is. */
+Test(http1_early, client_has_gone)
+{
+	for (int read = 0; read <= 1; read++) {
+		struct rig *rig = rig_new(ROLE_SERVER);
+
+		rig_say(rig, SIDE_REQUEST, "GET /a HTTP/1.1\r\nHost: x\r\n", 1);
+		rig_fin(rig, SIDE_REQUEST);
+		rig->sides[SIDE_REPLY].late =
+			read; /* whether the server has read the FIN as well */
+		rig_say(rig, SIDE_REPLY, REFUSED, 3);
+		check(rig, "GET", "/a", 400);
+		rig_close(rig, END_CLOSED, 0, 4);
+		cr_assert_eq(rig->done_total, 1);
+		rig_free(rig);
+	}
+}
+
+/* Nothing of a request was under way: the reply is not its. */
+Test(http1_early, client_has_gone_between_requests)
+{
+	struct rig *rig = rig_new(ROLE_SERVER);
+
+	rig_say(rig, SIDE_REQUEST, "GET /a HTTP/1.1\r\n\r\n", 1);
+	rig_say(rig, SIDE_REPLY, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 2);
+	rig_fin(rig, SIDE_REQUEST);
+	rig_say(rig, SIDE_REPLY, REFUSED, 4);
+	rig_close(rig, END_CLOSED, 0, 5);
+	cr_assert_eq(rig->done_total, 1);
+	cr_assert_eq(rig->counts[COUNT_REPLY_UNPAIRED], 1);
+	rig_free(rig);
+}
+
 Test(http1_early, no_method)
 {
 	struct rig *rig = rig_new(ROLE_SERVER);

@@ -2,6 +2,7 @@
 """The untraced driver: requests with tokens, so many at a time, each on a kept connection."""
 import itertools
 import queue
+import ssl
 import subprocess
 import threading
 
@@ -66,7 +67,7 @@ def drive(port, phase, concurrency, count, ops=None, tls=False):
                     raw.send(request(path, headers=[("X-Token", token)]))
                     status, headers, _ = raw.reply()
                     break
-                except (EOFError, ConnectionError):
+                except (EOFError, ConnectionError, ssl.SSLZeroReturnError):
                     # A kept connection that the server had given up.
                     raw.close()
                     raw = None

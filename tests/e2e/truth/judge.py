@@ -115,6 +115,7 @@ def judge_call(row, table, key, is_child, own, called, by_id):
             table.note(f"{s} came after the reply, yet has the parent {by_id.get(s.parent)}")
     elif not s.parent:
         row["orphans"] += 1
+        table.note(f"{s}\n  has no parent, its request is {own}")
     elif own is not None and s.parent == own.id:
         row["right"] += 1
         row[f"by_{s.link}"] += 1
