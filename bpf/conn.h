@@ -28,7 +28,8 @@ static __always_inline struct conn *conn_make(struct sock *sk, struct conn *fres
 	if (fresh->flags & CONN_UNIX)
 		return bpf_sk_storage_get(&conns, sk, fresh, BPF_SK_STORAGE_GET_F_CREATE)
 			       ?: conn_find(sk);
-	if (__sync_fetch_and_add(&ctl->conns, 1) >= max_conns) {
+	/* what the agent corrects (capture_recount) can be too low for a moment: below nothing */
+	if ((__s64)__sync_fetch_and_add(&ctl->conns, 1) >= (__s64)max_conns) {
 		__sync_fetch_and_add(&ctl->conns, -1);
 		return conn_find(sk);
 	}

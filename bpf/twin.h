@@ -20,6 +20,7 @@ enum which { FIRST, TWIN, TRIPLET };
  * a hash. Where a mark was overwritten, work is done twice. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE); /* the agent looks whether twins come last */
 	__uint(max_entries,
 		1u << MARKS_BITS); /* resized before load: for each CPU that is present */
 	__type(key, __u32);

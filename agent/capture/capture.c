@@ -430,11 +430,19 @@ void capture_shed(struct capture *c, double share)
 
 void capture_recount(struct capture *c)
 {
-	uint64_t counted = c->control->conns;
+	int64_t counted = (int64_t)c->control->conns, now;
+	uint64_t allocated;
 
-	if (!c->set->conns_by_address && counted > c->max_conns / 2)
+	if (c->set->conns_by_address || counted <= c->max_conns / 2)
+		return;
+	allocated = sockets_allocated();
+	now = (int64_t)
+		      c->control->conns; /* what has ended meanwhile is not to be taken off twice */
+	if (now < counted)
+		counted = now;
+	if (counted > 0)
 		__atomic_fetch_sub(&c->control->conns,
-			sockets_overcounted(counted, sockets_allocated(), c->max_conns),
+			sockets_overcounted((uint64_t)counted, allocated, c->max_conns),
 			__ATOMIC_RELAXED);
 }
 

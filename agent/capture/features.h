@@ -43,7 +43,7 @@ struct features {
 	char preemption[12]; /* the kernel's own: "none", "voluntary", "full", "lazy", "rt",
 				"dynamic": not known which */
 	bool preempts; /* fexit programs can be preempted, and tracepoints' can not */
-	bool may_preempt; /* they can, or it is not known */
+	bool may_preempt; /* they can, or could from one moment to the next */
 	bool preempts_tracepoints; /* both can, as since Linux 7 */
 	char lockdown[24]; /* "none", "integrity", "confidentiality", "" unknown */
 	char apparmor[64]; /* the profile that weft is held by, "" none */

@@ -31,7 +31,8 @@ void features_preemption(struct features *f, const char *version, const char *ch
 	else
 		name = chosen;
 	snprintf(f->preemption, sizeof(f->preemption), "%s", name);
-	f->may_preempt = !is_one_of(name, never);
+	/* what is dynamic can change while weft runs */
+	f->may_preempt = !is_one_of(name, never) || strstr(version, "PREEMPT_DYNAMIC");
 	f->preempts_tracepoints = seven && f->may_preempt;
 	f->preempts = !seven && is_one_of(name, preempting);
 }

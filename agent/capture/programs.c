@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -160,44 +161,58 @@ static struct bpf_program *twin_of(const struct bpf_object *object, const struct
 	return bpf_object__find_program_by_name(object, name);
 }
 
-/* How many marks the thread has left behind (bpf/twin.h), and removes them. */
-static unsigned marks_left(int marks, uint32_t entries, uint32_t tid)
+/* Removes the marks that the thread has left behind (bpf/twin.h). Whether there were any. */
+static bool marks_left(volatile uint64_t *marks, uint32_t n, uint32_t tid)
 {
-	uint64_t mark, none = 0;
-	unsigned n = 0;
+	bool found = false;
 
-	for (uint32_t i = 0; i < entries; i++)
-		if (bpf_map_lookup_elem(marks, &i, &mark) == 0 && mark >> 6 == tid) {
-			bpf_map_update_elem(marks, &i, &none, BPF_ANY);
-			n++;
+	for (uint32_t i = 0; i < n; i++)
+		if (marks[i] >> 6 == tid) {
+			marks[i] = 0;
+			found = true;
 		}
-	return n;
+	return found;
 }
 
 #define ORDER_TRIES 3
 
 /* In another order everything would be told twice: a twin removes its first's mark, and finds none
  * if it comes before it. More than one try, for a twin can be skipped as well. */
-static bool order_holds(struct programs *p)
+static bool order_shows(volatile uint64_t *marks, uint32_t n)
 {
-	const struct bpf_map *marks = bpf_object__find_map_by_name(p->object, "marks");
-	uint32_t entries = marks ? bpf_map__max_entries(marks) : 0, tid = (uint32_t)gettid();
 	_close_ int one = -1, other = -1;
+	uint32_t tid = (uint32_t)gettid();
 	int ends[2];
 	char byte = 0;
 
-	if (!marks || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		return true;
 	one = ends[0];
 	other = ends[1];
-	marks_left(bpf_map__fd(marks), entries, tid);
+	marks_left(marks, n, tid);
 	for (int i = 0; i < ORDER_TRIES; i++) {
 		if (send(one, &byte, 1, 0) < 0 || recv(other, &byte, 1, 0) < 0)
 			return true;
-		if (marks_left(bpf_map__fd(marks), entries, tid) == 0)
+		if (!marks_left(marks, n, tid))
 			return true;
 	}
 	return false;
+}
+
+static bool order_holds(const struct programs *p)
+{
+	const struct bpf_map *map = bpf_object__find_map_by_name(p->object, "marks");
+	uint32_t n = map ? bpf_map__max_entries(map) : 0;
+	size_t bytes = n * sizeof(uint64_t);
+	void *marks = n ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0)
+			: MAP_FAILED;
+	bool holds;
+
+	if (marks == MAP_FAILED)
+		return true;
+	holds = order_shows(marks, n);
+	munmap(marks, bytes);
+	return holds;
 }
 
 /* A twin is to run behind its first. Of a function's programs the kernel runs the latest first, of

@@ -284,7 +284,7 @@ static void map(struct tls_files *t, struct tls_file *f, struct tls_mapped *m)
 
 /* What else a look has found. */
 struct seen {
-	bool java, rust, hidden;
+	bool java, rust, hidden, put_off;
 };
 
 static enum tls_state state_of(
@@ -303,6 +303,8 @@ static enum tls_state state_of(
 	}
 	if (others)
 		return refused ? TLS_REFUSED : TLS_GO;
+	if (seen->put_off)
+		return TLS_REFUSED;
 	if (seen->hidden)
 		return TLS_HIDDEN;
 	if (seen->java)
@@ -334,6 +336,7 @@ void tls_files_look(struct tls_files *t, uint32_t pid, struct tls_mapped *m)
 		if (!f)
 			continue;
 		seen.rust |= f->rust;
+		seen.put_off |= f->again_ns && !f->refused;
 		if (f->hands && !f->probes && !f->refused && !name && path_of(pid, &mapping, way)) {
 			hands = f;
 			key = f->key;

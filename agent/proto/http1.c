@@ -202,7 +202,8 @@ static void open_begun(struct http1 *h, struct sink *sink, struct slice bytes, b
 }
 
 /* A reply before the request's head is whole: 400, 408, 414, 431. The server had seen no more of it
- * either, but for the client's FIN, which can be told before the reply is. */
+ * either. The client's FIN can be told before the reply is, and where bytes are counted by what was
+ * sent it counts as one. */
 static void answer_begun(struct http1 *h, struct sink *sink, const struct feed *in)
 {
 	const struct half *half = &h->half[SIDE_REQUEST];

@@ -37,8 +37,8 @@ Test(features, preemption)
 		bool may, fexit, tracepoints;
 	} v[] = {
 		{"5.15.0-1100-azure", "#109-Ubuntu SMP Fri", "", "voluntary", false, false, false},
-		{"6.12.1", "#1 SMP PREEMPT_DYNAMIC Debian", "none", "none", false, false, false},
-		{"6.12.1", "#1 SMP PREEMPT_DYNAMIC Debian", "voluntary", "voluntary", false, false,
+		{"6.12.1", "#1 SMP PREEMPT_DYNAMIC Debian", "none", "none", true, false, false},
+		{"6.12.1", "#1 SMP PREEMPT_DYNAMIC Debian", "voluntary", "voluntary", true, false,
 			false},
 		{"6.12.1", "#1 SMP PREEMPT_DYNAMIC Debian", "full", "full", true, true, false},
 		{"6.12.1", "#1 SMP PREEMPT_DYNAMIC Debian", "", "dynamic", true, false, false},

@@ -55,13 +55,12 @@ Test(http1_early, head_is_not_whole)
 /* A client that has its reply closes at once: its FIN can be told before the reply is. */
 Test(http1_early, client_has_gone)
 {
-	for (int read = 0; read <= 1; read++) {
+	for (int counts = 0; counts <= 1; counts++) {
 		struct rig *rig = rig_new(ROLE_SERVER);
 
 		rig_say(rig, SIDE_REQUEST, "GET /a HTTP/1.1\r\nHost: x\r\n", 1);
 		rig_fin(rig, SIDE_REQUEST);
-		rig->sides[SIDE_REPLY].late =
-			read; /* whether the server has read the FIN as well */
+		rig->sides[SIDE_REPLY].late = counts; /* whether the FIN does */
 		rig_say(rig, SIDE_REPLY, REFUSED, 3);
 		check(rig, "GET", "/a", 400);
 		rig_close(rig, END_CLOSED, 0, 4);
