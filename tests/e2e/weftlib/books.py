@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent's counters and the invariants between them (agent/core/counters.h, weft/counters.h)."""
+import os
 import re
 
+from .clock import SCALE
+
+# Linux 7 lets threads preempt programs. Emulated that happens all the time, at times in a program and in its twin: it is
+# counted, and what of it matters shows in the spans.
+MISSES = SCALE > 1 and int(os.uname().release.partition(".")[0]) >= 7
 LINE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
 
 
@@ -63,6 +69,7 @@ def check(m, lossless=True):
     if lossless:
         for name in ("lost_full", "lost_map", "lost_cpu", "life_lost"):
             equal(name, k(name), 0, m)
-        equal("kernel_missed", m["weft_kernel_missed_total"], 0, m)
+        if not MISSES:
+            equal("kernel_missed", m["weft_kernel_missed_total"], 0, m)
         equal("spans dropped", m["weft_spans_dropped_total"] - m["weft_spans_dropped_total", 'reason="unselected"'],
               0, m)
