@@ -7,10 +7,11 @@ import subprocess
 import time
 
 import pytest
+from weftlib.books import MISSES
 from weftlib.clock import SCALE, patience
 from weftlib.spans import check_sane
 
-LINUX = int(os.uname().release.partition(".")[0])
+CONNS = 2 if MISSES else 8  # at a time; of many at once, emulated Linux 7 misses some calls
 PORT = 8080
 
 SERVER = """
@@ -137,7 +138,7 @@ def serve(lab, net, where, host, port, name):
     return process
 
 
-def call(lab, net, where, host, port, what, conns=8, each=25, stdin=None):
+def call(lab, net, where, host, port, what, conns=CONNS, each=25, stdin=None):
     return lab.process([*net.into(where), "/usr/bin/python3", "-c", CLIENT, host, port, what, conns, each],
                        what, stdin=stdin)
 
@@ -166,7 +167,7 @@ def test_across_namespaces(lab, net, hooks):
     spans = agent.stop()
     check_sane(spans)
     for what in ("v4", "v6"):
-        assert linked(spans, what, "leaf", 200) == 200
+        assert linked(spans, what, "leaf", CONNS * 25) == CONNS * 25
 
 
 @pytest.mark.core
@@ -177,7 +178,7 @@ def test_changes_inside_changes(lab, net, hooks):
                    check=True)
     agent = lab.weft(hooks=hooks[0], transport=hooks[1])
     serve(lab, net, "client", "127.0.0.1", PORT, "leaf")  # a listener that weft has numbered
-    conns = 300 if SCALE == 1 else 50 if LINUX < 7 else 12  # where threads preempt programs, so many miss some, counted
+    conns = 300 if SCALE == 1 else 12 if MISSES else 50
     calls = [call(lab, net, "client", "127.0.0.1", PORT, f"short{i}", conns=conns, each=1) for i in range(4)]
     assert [c.wait(patience(30)) for c in calls] == [0] * 4
     spans = agent.stop()
@@ -201,7 +202,7 @@ def test_translated_addresses(lab, net, need, hooks):
     check_sane(spans)
     for what in ("masqueraded", "both"):
         # a server's end that was over before the client's was recorded waits for nobody
-        assert linked(spans, what, "leaf", 200) >= 190
+        assert linked(spans, what, "leaf", CONNS * 25) >= 0.95 * CONNS * 25
         assert {s.attrs["network.peer.address"] for s in spans
                 if s.kind == "server" and s.path.startswith(f"/{what}/")} == {"10.77.2.1"}
 
@@ -221,7 +222,7 @@ def test_same_loopback_address(lab, net):
     check_sane(spans)
     for where in ("client", "server"):
         for six in ("", "6"):
-            assert linked(spans, f"{where}{six}", f"{where}-leaf{six}", 400) == 400
+            assert linked(spans, f"{where}{six}", f"{where}-leaf{six}", CONNS * 50) == CONNS * 50
 
 
 def test_older_connection_in_a_namespace(lab, net):
