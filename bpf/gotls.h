@@ -116,7 +116,7 @@ static __always_inline int go_told(void *ctx, const struct go_call *call, struct
 
 	at->used = 1;
 	tls_sign(&sign);
-	return tls_told(ctx, &session, &op, at->waits);
+	return tls_told(ctx, &session, &op, at->conn, at->waits);
 }
 
 static __always_inline bool go_reads(__u64 cookie)

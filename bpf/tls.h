@@ -207,9 +207,11 @@ static __noinline int tls_lost(const struct tls_key *key, const struct tls_op *o
 	return 0;
 }
 
-/* waits: as in weft_record.flags. */
+/* waits: how the process waits on that connection's socket, as in weft_record.flags. It says
+ * nothing of the session's if that is another: a thread that was handed bytes that another received
+ * has used some other socket, or none. */
 static __always_inline int tls_told(
-	void *ctx, const struct tls_key *key, const struct tls_op *op, __u8 waits)
+	void *ctx, const struct tls_key *key, const struct tls_op *op, __u64 conn, __u8 waits)
 {
 	struct weft_counts *cnt;
 	struct scratch *scratch;
@@ -225,7 +227,8 @@ static __always_inline int tls_told(
 	s = bpf_map_lookup_elem(&tls_sessions, key);
 	if (cnt && s && tls_certain(s)) {
 		cnt->v[WEFT_COUNT_SEEN]++;
-		s->waits = waits;
+		if (s->plain.id == conn)
+			s->waits = waits;
 		__builtin_memset(&scratch->call, 0, sizeof(scratch->call));
 		scratch->call.slot = slot;
 		tls_tell(ctx, s, op, &scratch->call, cnt);
@@ -261,5 +264,5 @@ int tls_leave(struct pt_regs *ctx)
 	op.time_ns = t->time_ns;
 	op.dir = tls_reads(t->func) ? WEFT_RECV : WEFT_SEND;
 	op.is_file = t->func == WEFT_TLS_SENDFILE;
-	return tls_told(ctx, &key, &op, t->waits);
+	return tls_told(ctx, &key, &op, t->used, t->waits);
 }

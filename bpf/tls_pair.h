@@ -65,12 +65,13 @@ struct tls_thread {
 	__u64 time_ns; /* and when a write began */
 	__u64 op; /* session of its latest call that may have made bytes to send; 0: none */
 	__u64 conn; /* whose socket it has read since the latest call; 0: none */
-	__u32 heard; /* bytes of that */
+	__u64 used; /* whose socket it used last */
+	__u32 heard; /* bytes of conn */
 	__u32 base; /* the number of the first of them */
-	__u32 key; /* sock_key() of that */
+	__u32 key; /* sock_key() of conn */
 	__u8 func; /* enum weft_tls_func */
 	__u8 inside; /* the call has used a socket */
-	__u8 waits; /* of the latest socket */
+	__u8 waits; /* how the process waits on the socket it used last */
 	__u8 fresh; /* those bytes were the connection's first */
 	__u8 handed; /* known by its hello: certain */
 };
@@ -231,6 +232,8 @@ __noinline int tls_sign(const struct tls_sign *sign)
 	s->plain.flags = CONN_OPENED | (sign->fresh ? 0 : CONN_UNNUMBERED);
 	s->plain.start = sign->fresh ? START_FRESH : START_IN_BETWEEN;
 	s->key = sign->key;
+	/* until a thread that used the socket itself calls: as any that hands bytes on */
+	s->waits = WEFT_POLLED | WEFT_NONBLOCKING;
 	s->doubts = doubts;
 	s->seen = sign->seen;
 	s->drained = sign->seen == TLS_SEEN_SEND;
@@ -323,6 +326,7 @@ __noinline int tls_moved(const struct tls_moved *call)
 	t = tls_thread(true);
 	if (!t)
 		return 0;
+	t->used = call->conn;
 	t->waits = call->waits;
 	sign.conn = call->conn;
 	sign.base = call->seq;

@@ -171,6 +171,11 @@ static bool thread_proven(
 		return true;
 	if (serving->multiplexing || !waited)
 		return false;
+	/* A selector that hands a socket to a pool makes it block, and the pool's first read of it
+	 * can come before the selector lets go of it. */
+	if (request->polled && !request->nonblocking && task->serving[0].pool &&
+		!task->serving[0].multiplexing)
+		return true;
 	return serving->pool ||
 	       (!request->polled && (!call->nonblocking || serving->in_place == TASK_IN_PLACE));
 }

@@ -6,8 +6,10 @@
  * whose sockets do not block may run an event loop. It does not where its process has proven, for
  * sockets that are waited for the same way (by epoll, or not): several threads receive requests;
  * or, without epoll, one thread made its calls in place, one after the other, TASK_IN_PLACE times
- * (a select or poll loop would have received another request meanwhile). A thread that had two
- * requests at once proves the opposite.
+ * (a select or poll loop would have received another request meanwhile). For a socket that blocks
+ * although epoll watches it still, it is proven as well by several threads that receive requests
+ * without epoll: it was just handed to their pool. A thread that had two requests at once proves
+ * the opposite.
  *
  * The calls of a process are told apart by a signature: where to, method, and the target's shape;
  * its requests by the latter two. A signature is proven, within a signature of requests, when such

@@ -300,6 +300,23 @@ for path in "ab":
         + [server("leaf", f"GET /leaf/{c}", 200, link="", **V) for c in "ab"])
 
 
+def test_decrypted_by_another(traced, need):
+    """A thread that decrypts what another received has said nothing of how it works: it is not its request's, though it
+    holds no other."""
+    need("nginx")
+    leaf = servers.nginx(traced, "leaf")
+    app = servers.app(traced, "engine", "engine", to=leaf.port, tls=True)
+    until(lambda: traced.agent.metrics()["weft_tls_libraries"], "the library is not probed")
+    with Raw(app.port, tls=True) as a, Raw(app.port, tls=True) as b:
+        for raw, token in (a, "a"), (b, "b"):
+            raw.send(request(f"/call/{token}"))
+        assert a.reply()[0] == b.reply()[0] == 200
+    expect(traced.agent.stop(), [
+        x for c in "ab" for x in (
+            server("engine", f"GET /call/{c}", 200, link="", url__scheme="https", **V),
+            client("engine", f"GET /leaf/{c}", 200, server("leaf", f"GET /leaf/{c}", 200, link="socket"), link=""))])
+
+
 def test_tunnel_of_dotnet(traced, need):
     """The same where the order of calls does not tell: the hello inside it does."""
     need("apache", "nginx", "dotnet")

@@ -88,8 +88,8 @@ static inline void rig_addr(uint8_t *addr, uint8_t last)
 	addr[15] = last;
 }
 
-/* How a socket is waited for. */
-enum rig_wait { BLOCKS, POLL, EPOLL };
+/* How a socket is waited for. HANDED: it blocks, while an epoll watches it still. */
+enum rig_wait { BLOCKS, POLL, EPOLL, HANDED };
 
 /* Sets up one end of a request between the hosts' parts `client` and `server` by the connection's
  * port. */
@@ -113,8 +113,8 @@ static inline struct rig_ex *rig_ex(struct rig *r, enum role role, uint32_t pid,
 	e->ex.request_pos = seq;
 	e->ex.opposite = seq * 7;
 	e->ex.numbered = seq != 0;
-	e->ex.polled = wait == EPOLL;
-	e->ex.nonblocking = wait != BLOCKS;
+	e->ex.polled = wait == EPOLL || wait == HANDED;
+	e->ex.nonblocking = wait == POLL || wait == EPOLL;
 	e->ex.http.method = SLICE("GET");
 	e->ex.http.target = slice_str(e->target);
 	(void)r;

@@ -255,6 +255,7 @@ def app(lab, kind, name, to=0, pool=0, beat=0, dead=9, tls=False, flags=(), prog
                              *([f"--certfile={certificate(lab)}/cert.pem", f"--keyfile={certificate(lab)}/key.pem"]
                                if tls else []), "wsgi:app"],
         "asyncio": lambda: [python(), paths.APPS / "aio.py"],
+        "engine": lambda: [python(), paths.APPS / "engine.py"],
         "node": lambda: [program or which("node"), paths.APPS / "app.js"],
         "java": lambda: [which("java"), "-XX:TieredStopAtLevel=1", "-Dsun.net.httpserver.nodelay=true", "-cp",
                          java_classes(lab), "App"],
