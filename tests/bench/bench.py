@@ -100,8 +100,8 @@ def parse_args():
 def enter_guest(args):
     """Replaces this process by the same command in a guest. Of the files it writes only --json remains."""
     remains = ["--writable", args.json.resolve().parent] if args.json else []
-    argv = [ROOT / "tests/vm/guest.sh", "--kernel", args.guest, "--timeout", GUEST_SECONDS, *remains, "--",
-            sys.executable, *sys.argv]
+    argv = [ROOT / "tests/vm/guest.sh", "--kernel", args.guest, "--clock", "host", "--timeout", GUEST_SECONDS,
+            *remains, "--", sys.executable, *sys.argv]
     os.execv(argv[0], list(map(str, argv)))
 
 

@@ -7,11 +7,10 @@ import subprocess
 import time
 
 import pytest
-from weftlib.books import MISSES
 from weftlib.clock import SCALE, patience
 from weftlib.spans import check_sane
 
-CONNS = 2 if MISSES else 8  # at a time; of many at once, emulated Linux 7 misses some calls
+CONNS = 8  # at a time
 PORT = 8080
 
 SERVER = """
@@ -178,7 +177,7 @@ def test_changes_inside_changes(lab, net, hooks):
                    check=True)
     agent = lab.weft(hooks=hooks[0], transport=hooks[1])
     serve(lab, net, "client", "127.0.0.1", PORT, "leaf")  # a listener that weft has numbered
-    conns = 300 if SCALE == 1 else 12 if MISSES else 50
+    conns = 300 if SCALE == 1 else 50
     calls = [call(lab, net, "client", "127.0.0.1", PORT, f"short{i}", conns=conns, each=1) for i in range(4)]
     assert [c.wait(patience(30)) for c in calls] == [0] * 4
     spans = agent.stop()

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs a command under another kernel, in QEMU without KVM.
 #
-#   guest.sh [--kernel VERSION] [--arch ARCH] [--cpus N] [--mem MIB] [--writable DIR]... [--timeout S] --
-#            COMMAND [ARG]...
+#   guest.sh [--kernel VERSION] [--arch ARCH] [--cpus N] [--mem MIB] [--writable DIR]... [--timeout S]
+#            [--clock instructions|host] -- COMMAND [ARG]...
 #
 # The guest sees this machine's files below an empty disk: what it writes is gone at its end, but for what lies below
 # the folders named with --writable. The command runs as root, in this directory, with this PATH and HOME;
 # WEFT_GUEST=1 tells it where it is. Its output and exit status are ours; 124: it took too long; 125: it never ran.
+# --clock: how the guest's time goes on. instructions: by those it runs, so that a tick comes as seldom in between as on
+# a machine; Linux 7, whose threads preempt programs, is run so, and what is before 6.8 does not start so. host: as this
+# machine's, which makes all that it runs some tens of times as long.
 # A guest of another architecture (arm64) sees a Debian of its own (root.sh) instead, and of this machine only this
 # tree, the folder that WEFT_BUILD names and those that are writable.
 set -euo pipefail
@@ -19,7 +22,7 @@ die() {
 }
 
 native=$(dpkg --print-architecture)
-version=6.12 arch=$native cpus=2 mem=3072 timeout=600 writable=()
+version=6.12 arch=$native cpus=2 mem=3072 timeout=600 clock='' writable=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kernel) version=$2 ;;
@@ -28,6 +31,7 @@ while [ $# -gt 0 ]; do
 	--mem) mem=$2 ;;
 	--writable) writable+=("$(readlink -f "$2")") ;;
 	--timeout) timeout=$2 ;;
+	--clock) clock=$2 ;;
 	--) shift && break ;;
 	*) sed -n '3,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2 && exit 125 ;;
 	esac
@@ -46,6 +50,14 @@ amd64:[56].*) machine=(qemu-system-x86_64 -cpu "$x86,-cx16") console=ttyS0 ;;
 amd64:*) machine=(qemu-system-x86_64 -cpu "$x86,+cx16") console=ttyS0 ;;
 arm64:*) machine=(qemu-system-aarch64 -M virt -cpu neoverse-n1) console=ttyAMA0 ;;
 *) die "unknown architecture $arch: amd64 or arm64" ;;
+esac
+if [ -z "$clock" ]; then
+	[ "${version%%.*}" -ge 7 ] && clock=instructions || clock=host
+fi
+case $clock in
+instructions) machine+=(-icount shift=0,sleep=on) ;; # 1 ns each; it sleeps no faster than this machine
+host) ;;
+*) die "unknown clock $clock: instructions or host" ;;
 esac
 command -v "${machine[0]}" >/dev/null || die "${machine[0]} is not installed"
 

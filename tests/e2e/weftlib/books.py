@@ -5,8 +5,8 @@ import re
 
 from .clock import SCALE
 
-# Linux 7 lets threads preempt programs. Emulated that happens all the time, at times in a program and in its twin: it is
-# counted, and what of it matters shows in the spans.
+# Linux 7 lets threads preempt programs. Emulated, where they take a greater part of the time, that happens now and then
+# in a program and in its twin at once: it is counted, and what of it matters shows in the spans.
 MISSES = SCALE > 1 and int(os.uname().release.partition(".")[0]) >= 7
 LINE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
 
