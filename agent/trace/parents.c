@@ -61,7 +61,12 @@ void parents_server(struct parents *p, const struct exchange *ex, struct trace_n
 	serving->multiplexing |= !n->tid;
 	if (earlier && earlier->open) {
 		thread->multiplexing = true;
-		serving->multiplexing |= n->nonblocking;
+		serving->multiplexing |= n->nonblocking || n->polled;
+	}
+	if (n->tid && !n->polled && !n->nonblocking) {
+		if (!task->blocking_tid)
+			task->blocking_tid = n->tid;
+		task->blocking_pool |= task->blocking_tid != n->tid;
 	}
 	n->signature = signature_of(ex);
 	n->quiet = !task->open_count && task->idle_since_ns &&
@@ -173,8 +178,7 @@ static bool thread_proven(
 		return false;
 	/* A selector that hands a socket to a pool makes it block, and the pool's first read of it
 	 * can come before the selector lets go of it. */
-	if (request->polled && !request->nonblocking && task->serving[0].pool &&
-		!task->serving[0].multiplexing)
+	if (request->polled && !request->nonblocking && task->blocking_pool)
 		return true;
 	return serving->pool ||
 	       (!request->polled && (!call->nonblocking || serving->in_place == TASK_IN_PLACE));

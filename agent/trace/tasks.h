@@ -7,9 +7,9 @@
  * sockets that are waited for the same way (by epoll, or not): several threads receive requests;
  * or, without epoll, one thread made its calls in place, one after the other, TASK_IN_PLACE times
  * (a select or poll loop would have received another request meanwhile). For a socket that blocks
- * although epoll watches it still, it is proven as well by several threads that receive requests
- * without epoll: it was just handed to their pool. A thread that had two requests at once proves
- * the opposite.
+ * although epoll watches it still, it is proven as well by several threads that receive requests in
+ * blocking reads without epoll: it was just handed to their pool. A thread that had two requests at
+ * once proves the opposite.
  *
  * The calls of a process are told apart by a signature: where to, method, and the target's shape;
  * its requests by the latter two. A signature is proven, within a signature of requests, when such
@@ -33,7 +33,8 @@ enum signature_state { SIGNATURE_NEW, SIGNATURE_PROVEN, SIGNATURE_BROKEN };
 struct task_serving {
 	uint32_t tid; /* the first thread that received one */
 	bool pool; /* others did, too */
-	bool multiplexing; /* one that does not block had several at once */
+	bool multiplexing; /* one that does not block, or of a socket that epoll watches, had
+			      several at once */
 	uint8_t in_place; /* calls that were seen to be waited for, up to TASK_IN_PLACE */
 };
 
@@ -41,6 +42,8 @@ struct task_serving {
 struct task {
 	uint32_t pid;
 	struct task_serving serving[2]; /* of sockets that no epoll watches; that one does */
+	uint32_t blocking_tid; /* the first thread that received one in a blocking read, no epoll */
+	bool blocking_pool; /* others did, too */
 	uint8_t signature_count, signature_hand;
 	uint32_t open_count;
 	struct trace_node *open; /* newest first */

@@ -48,7 +48,7 @@ def facts(s):
     a = s.attrs
     status, asked = a.get("rpc.response.status_code"), a.get("weft.rpc.request.messages")
     if status == "UNIMPLEMENTED" and asked == 0:
-        asked = 1  # the headers are enough for that answer: it can come before the message
+        asked = 1  # the headers are enough for that answer: the client can have it before it sends its message
     return (s.service, s.kind, s.name, a.get("rpc.method"), status, s.error, asked,
             a.get("weft.rpc.response.messages"), s.link)
 

@@ -166,32 +166,6 @@ Test(trace, an_event_loop_is_not_its_only_requests_timer)
 	rig_close(&r);
 }
 
-Test(trace, a_pools_thread_has_the_request_that_a_selector_handed_it)
-{
-	struct rig r;
-	struct rig_ex *first, *handed, *c, *next;
-
-	rig_open(&r);
-	first = rig_ask(&r, ROLE_SERVER, 10, 11, 5000, 1, BLOCKS, "first", "/a");
-	handed = rig_ask(&r, ROLE_SERVER, 10, 12, 5001, 2, HANDED, "handed", "/a");
-	c = rig_ask(&r, ROLE_CLIENT, 10, 12, 6000, 3, BLOCKS, "call", "/b");
-	next = rig_ask(&r, ROLE_SERVER, 10, 13, 5002, 4, BLOCKS, "next", "/a");
-	rig_done(&r, c, 12);
-	rig_done(&r, handed, 12);
-	rig_done(&r, next, 13);
-	rig_done(&r, first, 11);
-	/* of a loop whose sockets block, nothing is known */
-	handed = rig_ask(&r, ROLE_SERVER, 20, 21, 5000, 5, HANDED, "loop", "/a");
-	c = rig_ask(&r, ROLE_CLIENT, 20, 21, 6000, 6, BLOCKS, "doubt", "/b");
-	rig_done(&r, c, 21);
-	rig_done(&r, handed, 21);
-	r.now += 10 * NS_PER_SEC;
-	trace_tick(r.trace, r.now, false);
-	rig_child(&r, "call", "handed", LINK_THREAD);
-	rig_root(&r, "doubt");
-	rig_close(&r);
-}
-
 /* Number 0 stands for the workers of an io_uring. */
 Test(trace, a_rings_worker_is_no_thread)
 {

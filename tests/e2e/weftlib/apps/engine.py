@@ -12,7 +12,7 @@ NEXT, TLS = int(os.environ["NEXT"]), os.environ["TLS"]
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(f"{TLS}/cert.pem", f"{TLS}/key.pem")
 epoll, woken = select.epoll(), os.eventfd(0)
-to_send, calls = queue.Queue(), {}
+to_send, calls, both = queue.Queue(), {}, threading.Barrier(2)
 
 
 class Coder(threading.Thread):
@@ -35,16 +35,20 @@ class Coder(threading.Thread):
             to_send.put((self.conn, self.out.read()))
             os.eventfd_write(woken, 1)
 
-    def shake(self):
+    def shake(self, data):
+        self.bytes.write(data)
         try:
             self.tls.do_handshake()
             self.shaken = True
+            self.todo.put(("decrypt", b""))  # the request may have come with it
         except ssl.SSLWantReadError:
             pass
         self.conn.send(self.out.read())
 
-    def decrypt(self, _):
+    def decrypt(self, data):
+        self.bytes.write(data)
         path = self.tls.read(4096).split()[1].decode()
+        both.wait()  # neither calls before each has a request
         self.other.todo.put(("call", path.rpartition("/")[2]))
 
     def call(self, token):
@@ -86,11 +90,9 @@ while True:
         else:
             coder = coders[fd]
             data = coder.conn.recv(4096)
-            coder.bytes.write(data)
             if not data:
                 coders.pop(fd).conn.close()
-                continue
-            if not coder.shaken:
-                coder.shake()
-            if coder.shaken:
-                coder.todo.put(("decrypt", None))
+            elif coder.shaken:
+                coder.todo.put(("decrypt", data))
+            else:
+                coder.shake(data)
