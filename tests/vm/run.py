@@ -35,7 +35,7 @@ FOREIGN = ["arm64"]  # those with a cross file here
 ABSENT = {**{(kernel, "sock"): "sock_send_length: not in this kernel" for kernel in ("5.15-azure", "6.1")},
           **{("5.10", hooks): "bpf_task_pt_regs: not in this kernel" for hooks in hooksets.ALL}}
 ABSENT_ON = {"arm64": {("6.1", "fentry"): "fexit of inet_recvmsg: not in this kernel"}}  # no BPF trampolines before 6.4
-# What CI has the time for. Of 7.2 a flood: there threads preempt programs, and emulated some calls are missed at random.
+# What CI has the time for. Of 7.2 a flood: there threads preempt programs, and emulated some calls are missed when it is busy.
 QUICK_KERNELS = {"5.10": ["syscalls"], "5.15-azure": ["fentry", "syscalls"], "6.8-azure": ["fentry"], "6.12": ["sock"],
                  "7.2": ["syscalls"]}
 QUICK = "(test_capabilities and (paranoid-4 or without_one) and not perf) or test_ktls or test_compat or test_footprint or (test_exact and (write-read or sendmsg-recvmsg or writev-readv))"
