@@ -55,11 +55,12 @@ static int choose_hooks(struct agent *a)
 	return 0;
 }
 
-/* Whether another thread can come in between the programs of the chosen hooks. */
-static bool is_preempted(const struct agent *a)
+/* For capture_open(), with the chosen hooks. */
+static unsigned twins_wanted(const struct agent *a)
 {
-	return a->features.preempts_tracepoints ||
-	       (a->features.may_preempt && a->hooks == HOOKS_FENTRY);
+	if (a->features.preempts_tracepoints)
+		return 2;
+	return a->features.may_preempt && a->hooks == HOOKS_FENTRY;
 }
 
 /* Opens the chosen hooks; with `auto` the next ones if they do not load, for the small programs
@@ -70,7 +71,7 @@ static int open_hooks(struct agent *a, capture_handler handler, char ret_why[sta
 	enum hooks failed;
 	int err;
 
-	while ((err = capture_open(&c->capture, a->hooks, a->transport, is_preempted(a), handler, a,
+	while ((err = capture_open(&c->capture, a->hooks, a->transport, twins_wanted(a), handler, a,
 			&a->capture, ret_why)) < 0) {
 		failed = a->hooks;
 		if (c->capture.hooks != HOOKS_AUTO || err == -ENOBUFS)

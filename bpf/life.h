@@ -148,7 +148,7 @@ enum {
 
 /* A socket's changes come one at a time; those of other sockets come into these two by the
  * network's interrupts, on any kernel. */
-TRIPLETS("tp_btf/inet_sock_set_state", sock_state, struct sock *sk, int old, int new)
+TWINS("tp_btf/inet_sock_set_state", sock_state, struct sock *sk, int old, int new)
 {
 	if (!change_due(which, sk, new) || !is_tcp(sk) ||
 		old == new) /* the same: close() after shutdown() */
@@ -162,7 +162,7 @@ TRIPLETS("tp_btf/inet_sock_set_state", sock_state, struct sock *sk, int old, int
 	return 0;
 }
 
-TRIPLETS("tp_btf/tcp_destroy_sock", sock_destroyed, struct sock *sk)
+TWINS("tp_btf/tcp_destroy_sock", sock_destroyed, struct sock *sk)
 {
 	if (change_due(which, sk, TASK_DESTROYED))
 		state_destroyed(ctx, sk);
@@ -194,7 +194,7 @@ static __always_inline void proc_undecided(
 
 static __always_inline bool proc_due(enum which which, struct task_struct *task, __u32 what)
 {
-	return !twins || twin_due(which, BPF_CORE_READ(task, pid), what, which == TWIN);
+	return thread_due(which, BPF_CORE_READ(task, pid), what);
 }
 
 TWINS("tp_btf/sched_process_exec", proc_exec, struct task_struct *task, int old_pid,

@@ -42,7 +42,7 @@ struct {
 } procs SEC(".maps");
 
 /* Each program that records calls has a slot of its own where threads can preempt programs, and its
- * twin another (twin.h): a call of another thread comes in between. No program interrupts itself.
+ * twins others (twin.h): a call of another thread comes in between. No program interrupts itself.
  * Elsewhere a send and a receive have one. */
 #ifndef OWN_SLOTS
 #define OWN_SLOTS 2
@@ -50,8 +50,7 @@ struct {
 #define TLS_SLOTS 2 /* for plaintext: see tls.h */
 #define TWIN_SLOT (OWN_SLOTS + TLS_SLOTS) /* a twin's is so far behind its first's */
 #define TLS_SLOT  (twins ? OWN_SLOTS : WEFT_SLOTS - TLS_SLOTS)
-#define SLOTS_MAX (2 * TWIN_SLOT)
-#define SLOTS_ALL (twins ? SLOTS_MAX : WEFT_SLOTS)
+#define SLOTS_ALL (twins ? (twins + 1) * TWIN_SLOT : WEFT_SLOTS)
 /* Where plaintext is counted for which there is no scratch, by threads that can come in between. */
 #define TLS_LOST_SLOT SLOTS_ALL
 
@@ -61,7 +60,7 @@ struct weft_counts {
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SLOTS_MAX + 1); /* resized before load: those in use */
+	__uint(max_entries, TWIN_SLOT + 1); /* resized before load: SLOTS_ALL + 1 */
 	__type(key, __u32);
 	__type(value, struct weft_counts);
 } counts SEC(".maps");
@@ -202,8 +201,7 @@ struct scratch {
  * 128 on a small machine of Azure's. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SLOTS_MAX); /* resized before load: those in use, for each CPU that is
-					   present */
+	__uint(max_entries, TWIN_SLOT); /* resized before load: SLOTS_ALL for each CPU present */
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");

@@ -241,7 +241,7 @@ static __noinline int on_end(struct sys_exit *ctx)
 	return 0;
 }
 
-/* What a program and its twin do alike, for one return of a call. */
+/* What a program and its twins do alike, for one return of a call. */
 #define HOOK_ONE(name, fn, which, direction, body)                                                 \
 	SEC("tracepoint/syscalls/sys_exit_" #name)                                                 \
 	int fn(struct sys_exit *ctx)                                                               \
@@ -255,7 +255,8 @@ static __noinline int on_end(struct sys_exit *ctx)
 
 #define HOOK(name, direction, body)                                                                \
 	HOOK_ONE(name, exit_##name, FIRST, direction, body)                                        \
-	HOOK_ONE(name, exit_##name##_twin, TWIN, direction, body)
+	HOOK_ONE(name, exit_##name##_twin, TWIN, direction, body)                                  \
+	HOOK_ONE(name, exit_##name##_triplet, TRIPLET, direction, body)
 
 #define HOOK_SEND(name, body) HOOK(name, WEFT_SEND, body)
 #define HOOK_RECV(name, body)                                                                      \
@@ -328,6 +329,12 @@ int exit_shutdown_twin(struct sys_exit *ctx)
 	return on_shutdown(ctx, TWIN);
 }
 
+SEC("tracepoint/syscalls/sys_exit_shutdown")
+int exit_shutdown_triplet(struct sys_exit *ctx)
+{
+	return on_shutdown(ctx, TRIPLET);
+}
+
 SEC("tracepoint/syscalls/sys_enter_close")
 int enter_close(struct sys_enter *ctx)
 {
@@ -338,6 +345,12 @@ SEC("tracepoint/syscalls/sys_enter_close")
 int enter_close_twin(struct sys_enter *ctx)
 {
 	return on_close(ctx, TWIN);
+}
+
+SEC("tracepoint/syscalls/sys_enter_close")
+int enter_close_triplet(struct sys_enter *ctx)
+{
+	return on_close(ctx, TRIPLET);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -3,7 +3,9 @@
  * Programs with twins. While a program is under way the kernel skips it for whatever else comes to
  * it on the same CPU: an interrupt, and where threads can preempt programs, another thread. So such
  * a program has a twin on the same hook, which runs right after it and does its work if it was
- * skipped; where both come, it has two. Only what all of them were skipped for is missed.
+ * skipped; where both come it has two, and on Linux 7, where every hook's are preempted, for a busy
+ * CPU preempts one in each of a pair now and then. Only what all of them were skipped for is
+ * missed.
  */
 #pragma once
 #include "knobs.h"
@@ -68,10 +70,15 @@ static __always_inline bool change_due(enum which which, struct sock *sk, __u32 
 	return twin_due(which, bpf_get_socket_cookie(sk), task, which == (twins ? TRIPLET : TWIN));
 }
 
-/* The same of a call of the current thread, in which only other threads can come in between. */
+/* The same of what a thread does, in which only other threads can come in between. */
+static __always_inline bool thread_due(enum which which, __u32 tid, __u32 task)
+{
+	return !twins || twin_due(which, tid, task, which == twins);
+}
+
 static __always_inline bool call_due(enum which which, __u32 task)
 {
-	return !twins || twin_due(which, (__u32)bpf_get_current_pid_tgid(), task, which == TWIN);
+	return thread_due(which, (__u32)bpf_get_current_pid_tgid(), task);
 }
 
 /* Where a call's record is put together; own: its program's among OWN_SLOTS. */
@@ -79,7 +86,7 @@ static __always_inline __u32 call_slot(enum which which, __u32 own, __u8 dir)
 {
 	if (!twins)
 		return dir & 1;
-	return which == TWIN ? TWIN_SLOT + own : own;
+	return which * TWIN_SLOT + own;
 }
 
 #define TWIN_PROG(section, name, body, which, args...)                                             \
@@ -91,14 +98,8 @@ static __always_inline __u32 call_slot(enum which which, __u32 own, __u8 dir)
 	}                                                                                          \
 	_Pragma("GCC diagnostic pop")
 
-/* A program and its twin, as BPF_PROG defines one; the body is told which by `which`. */
+/* A program and its twins, as BPF_PROG defines one; the body is told which by `which`. */
 #define TWINS(section, name, args...)                                                              \
-	static __always_inline int name##_any(unsigned long long *ctx, ##args, enum which which);  \
-	TWIN_PROG(section, name, name##_any, FIRST, args)                                          \
-	TWIN_PROG(section, name##_twin, name##_any, TWIN, args)                                    \
-	static __always_inline int name##_any(unsigned long long *ctx, ##args, enum which which)
-
-#define TRIPLETS(section, name, args...)                                                           \
 	static __always_inline int name##_any(unsigned long long *ctx, ##args, enum which which);  \
 	TWIN_PROG(section, name, name##_any, FIRST, args)                                          \
 	TWIN_PROG(section, name##_twin, name##_any, TWIN, args)                                    \

@@ -117,6 +117,20 @@ static int map_leave_out(struct capture *c, const char *name)
 	return map ? bpf_map__set_autocreate(map, false) : -ENOENT;
 }
 
+/* Where records are put together, and where they are counted: one more (bpf/maps.h). */
+static int map_for_each_slot(struct capture *c)
+{
+	const struct bpf_map *map = bpf_object__find_map_by_name(c->object, "scratches");
+	unsigned twins = c->programs.twins, slots;
+	int err;
+
+	if (!map)
+		return -ENOENT;
+	slots = twins ? bpf_map__max_entries(map) * (twins + 1) : WEFT_SLOTS;
+	err = map_resize(c, "scratches", slots);
+	return err ? err : map_resize(c, "counts", slots + 1);
+}
+
 static void *map_memory(const struct capture *c, const char *name, size_t bytes)
 {
 	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd(c, name), 0);
@@ -133,7 +147,7 @@ static int set_up(
 		.wake_bytes = WAKE_BYTES,
 		.max_conns = c->max_conns,
 		.use_perf = perf,
-		.twins = c->programs.preempted,
+		.twins = c->programs.twins,
 	};
 	int err = c->set->open(&knobs, &c->skeleton, &c->object);
 
@@ -144,11 +158,7 @@ static int set_up(
 	}
 	c->programs.object = c->object;
 	programs_choose(&c->programs);
-	if (!c->programs.preempted) {
-		err = map_resize(c, "scratches", WEFT_SLOTS);
-		if (!err)
-			err = map_resize(c, "counts", WEFT_SLOTS + 1);
-	}
+	err = map_for_each_slot(c);
 	if (!err)
 		err = map_for_each_cpu(c, "scratches");
 	if (!err)
@@ -203,7 +213,7 @@ static int set_up(
 }
 
 int capture_open(const struct capture_options *options, enum hooks hooks, enum transport transport,
-	bool preempted, capture_handler handler, void *ctx, struct capture **ret_capture,
+	unsigned twins, capture_handler handler, void *ctx, struct capture **ret_capture,
 	char ret_why[static 256])
 {
 	struct capture *c = calloc(1, sizeof(*c));
@@ -218,7 +228,7 @@ int capture_open(const struct capture_options *options, enum hooks hooks, enum t
 		 : hooks == HOOKS_SYSCALLS ? &HOOKSET_SYSCALLS
 					   : &HOOKSET_SOCK;
 	c->reader_ops = transport == TRANSPORT_PERF ? &READER_PERF : &READER_RINGBUF;
-	c->programs.preempted = preempted;
+	c->programs.twins = twins;
 	c->handler = handler;
 	c->ctx = ctx;
 	c->max_conns = SOCKETS_EACH * options->max_connections;

@@ -19,11 +19,11 @@ struct capture;
  * inside were checked against it. */
 typedef void (*capture_handler)(void *ctx, const struct weft_record *record, size_t size);
 
-/* hooks: any but AUTO; preempted: another thread can come in between a program. 0,
- * or -errno and in ret_why a sentence for the log; -ENOBUFS: the records' buffers could not be had,
- * whatever the hooks. */
+/* hooks: any but AUTO; twins: of each program, 1 or 2, where another thread can come in between
+ * one, else 0 (bpf/twin.h). 0, or -errno and in ret_why a sentence for the log; -ENOBUFS: the
+ * records' buffers could not be had, whatever the hooks. */
 int capture_open(const struct capture_options *options, enum hooks hooks, enum transport transport,
-	bool preempted, capture_handler handler, void *ctx, struct capture **ret_capture,
+	unsigned twins, capture_handler handler, void *ctx, struct capture **ret_capture,
 	char ret_why[static 256]);
 void capture_close(struct capture *capture); /* takes NULL */
 

@@ -14,7 +14,7 @@ struct hookset_knobs {
 	uint32_t wake_bytes;
 	uint32_t max_conns; /* where conns_by_address is false */
 	bool use_perf;
-	bool twins; /* threads can preempt programs */
+	unsigned twins; /* see capture_open() */
 };
 
 /* Sets those that every object has, in its skeleton's rodata. */

@@ -54,14 +54,14 @@ void programs_choose(struct programs *p)
 
 	bpf_object__for_each_program(prog, p->object)
 	{
-		bool needed = p->preempted;
+		unsigned which = ends_with(bpf_program__name(prog), TWIN) ? 1 : 2, needed;
 
 		if (!is_twin(prog))
 			continue;
 		first = first_of(p->object, prog);
-		if (first && is_interrupted(first) && ends_with(bpf_program__name(prog), TWIN))
-			needed = true;
-		bpf_program__set_autoload(prog, needed && first && bpf_program__autoload(first));
+		needed = !first || !is_interrupted(first) ? p->twins : p->twins ? 2 : 1;
+		bpf_program__set_autoload(
+			prog, which <= needed && first && bpf_program__autoload(first));
 	}
 }
 
@@ -153,11 +153,13 @@ static bool is_on_function(const struct bpf_program *prog)
 	       bpf_program__expected_attach_type(prog) != BPF_TRACE_RAW_TP;
 }
 
-static struct bpf_program *twin_of(const struct bpf_object *object, const struct bpf_program *first)
+/* NULL: it has none of that name. */
+static struct bpf_program *twin_of(
+	const struct bpf_object *object, const struct bpf_program *first, const char *which)
 {
 	char name[64];
 
-	snprintf(name, sizeof(name), "%s%s", bpf_program__name(first), TWIN);
+	snprintf(name, sizeof(name), "%s%s", bpf_program__name(first), which);
 	return bpf_object__find_program_by_name(object, name);
 }
 
@@ -176,8 +178,8 @@ static bool marks_left(volatile uint64_t *marks, uint32_t n, uint32_t tid)
 
 #define ORDER_TRIES 3
 
-/* In another order everything would be told twice: a twin removes its first's mark, and finds none
- * if it comes before it. More than one try, for a twin can be skipped as well. */
+/* In another order everything would be told twice: the last twin removes its first's mark, and
+ * finds none if it comes before it. More than one try, for a twin can be skipped as well. */
 static bool order_shows(volatile uint64_t *marks, uint32_t n)
 {
 	_close_ int one = -1, other = -1;
@@ -219,7 +221,7 @@ static bool order_holds(const struct programs *p)
  * a tracepoint's the earliest, which is how they come here. */
 int programs_attach(struct programs *p, char ret_why[static 256])
 {
-	struct bpf_program *prog, *twin;
+	struct bpf_program *prog, *triplet, *twin;
 	int err = 0;
 
 	bpf_object__for_each_program(prog, p->object)
@@ -227,8 +229,11 @@ int programs_attach(struct programs *p, char ret_why[static 256])
 		if (is_on_function(prog)) {
 			if (is_twin(prog))
 				continue;
-			twin = twin_of(p->object, prog);
-			err = twin ? attach(p, twin, ret_why) : 0;
+			triplet = twin_of(p->object, prog, TRIPLET);
+			twin = twin_of(p->object, prog, TWIN);
+			err = triplet ? attach(p, triplet, ret_why) : 0;
+			if (!err && twin)
+				err = attach(p, twin, ret_why);
 		}
 		if (!err)
 			err = attach(p, prog, ret_why);
@@ -237,7 +242,7 @@ int programs_attach(struct programs *p, char ret_why[static 256])
 	}
 	p->before = skipped(p); /* twins were silent */
 	p->control->attached = 1;
-	if (p->preempted && !order_holds(p)) {
+	if (p->twins && !order_holds(p)) {
 		snprintf(ret_why, 256, "this kernel runs programs in an unknown order");
 		return -ENOTSUP;
 	}

@@ -12,12 +12,12 @@
 struct bpf_link;
 struct bpf_object;
 
-#define PROGRAMS_MAX 64 /* on hooks */
+#define PROGRAMS_MAX 96 /* on hooks */
 
 struct programs {
 	struct bpf_object *object; /* borrowed */
 	volatile struct weft_control *control; /* borrowed; set before they are attached */
-	bool preempted; /* threads can preempt them */
+	unsigned twins; /* that each has, where threads can preempt them: 1 or 2; else 0 */
 	struct bpf_link *links[PROGRAMS_MAX];
 	unsigned n; /* of links */
 	uint64_t before; /* runs that the kernel left out while they were put on their hooks */

@@ -131,14 +131,14 @@ void capture_wait(struct capture *c, bool idle, int timeout_ms, const sigset_t *
 }
 
 int capture_open(const struct capture_options *options, enum hooks hooks, enum transport transport,
-	bool preempted, capture_handler handler, void *ctx, struct capture **ret_capture,
+	unsigned twins, capture_handler handler, void *ctx, struct capture **ret_capture,
 	char ret_why[static 256])
 {
 	struct capture *c = calloc(1, sizeof(*c));
 
 	(void)hooks;
 	(void)transport;
-	(void)preempted;
+	(void)twins;
 	ret_why[0] = '\0';
 	if (!c)
 		return -ENOMEM;

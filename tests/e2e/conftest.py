@@ -76,7 +76,7 @@ def readable(tmp_path_factory):
     """Servers that give up root must reach their files below pytest's own directory."""
     base = tmp_path_factory.getbasetemp()
     for path in (base, base.parent):
-        path.chmod(0o755)
+        path.chmod(path.stat().st_mode & 0o7777 | 0o055)  # never less: the parent may be /tmp
 
 
 @pytest.fixture
