@@ -10,7 +10,7 @@
 # WEFT_GUEST=1 tells it where it is. Its output and exit status are ours; 124: it took too long; 125: it never ran.
 # --clock: how the guest's time goes on. instructions: by those it runs, so that a tick comes as seldom in between as on
 # a machine; Linux 7, whose threads preempt programs, is run so, and what is before 6.8 does not start so. host: as this
-# machine's, which makes all that it runs some tens of times as long.
+# machine's, beside which all that it runs takes far longer.
 # A guest of another architecture (arm64) sees a Debian of its own (root.sh) instead, and of this machine only this
 # tree, the folder that WEFT_BUILD names and those that are writable.
 set -euo pipefail
