@@ -41,7 +41,7 @@ QUICK_KERNELS = {"5.10": ["syscalls"], "5.15-azure": ["fentry", "syscalls"], "6.
 QUICK = "(test_capabilities and (paranoid-4 or without_one) and not perf) or test_ktls or test_compat or test_footprint or (test_exact and (write-read or sendmsg-recvmsg or writev-readv))"
 QUICK_MORE = dict.fromkeys(("6.8-azure", "6.12"), " or (test_tls and test_app and (python or node)) or test_curl_and_nginx or test_apparmor")
 QUICK_ONLY = {("5.15-azure", "syscalls"): "test_exact and write-read or test_syscalls_need_admin and paranoid-4",  # it loads slowly
-              ("7.2", "syscalls"): "test_exact and write-read or test_flood_with_a_tiny_ring"}
+              ("7.2", "syscalls"): "test_exact and write-read or test_flood_with_a_tiny_ring or test_footprint"}
 # Of another architecture: one guest for all sets of hooks, each over both transports.
 QUICK_FOREIGN_KERNELS = {"6.12": [",".join(hooksets.ALL)]}
 QUICK_FOREIGN = "test_exact or test_compat or (test_app and python)"
